@@ -1,0 +1,98 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The plan of the house: a target is a wall (docs/ARCHITECTURE.md). What a target may not see is not in its list.
+
+let swift: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+// Kernels are C at -O3 in every configuration: a debug build that computes at -O0 tests something nobody runs.
+let optimized: [CSetting] = [.unsafeFlags(["-O3", "-ffunction-sections", "-fvisibility=hidden"])]
+
+let package = Package(
+    name: "tiankong",
+    products: [.executable(name: "tiankong", targets: ["tiankong"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-http-types", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
+        // Without its traits Hummingbird needs FoundationEssentials alone: full Foundation is 45 MB more.
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    ],
+    targets: [
+        // Said and read everywhere.
+        .target(name: "Explain", swiftSettings: swift),
+        .target(name: "StrictJSON", dependencies: ["Explain"], swiftSettings: swift),
+        .target(name: "Disk", dependencies: ["Explain"], swiftSettings: swift),
+
+        // C and what is inside the binary.
+        .target(name: "CKernels", cSettings: optimized),
+        .target(name: "CResources", exclude: ["page", "openapi.json"]),
+        .target(name: "Resources", dependencies: ["CResources", "Disk"], swiftSettings: swift),
+        .systemLibrary(name: "CYAML", providers: [.apt(["libyaml-dev"])]),
+
+        // From files to answers.
+        .target(
+            name: "ModelFormat",
+            dependencies: ["Explain", "StrictJSON", "Disk", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: swift),
+        .target(name: "Tokenizer", dependencies: ["Explain"], swiftSettings: swift),
+        .target(
+            name: "Engine", dependencies: ["Explain", "Disk", "ModelFormat", "Tokenizer", "CKernels"],
+            swiftSettings: swift),
+        .target(
+            name: "ModelStore", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat"], swiftSettings: swift),
+
+        // The service and its commands.
+        .target(
+            name: "ApplianceConfiguration", dependencies: ["Explain", "Disk", "CYAML"], swiftSettings: swift,
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libyaml.a"])]),
+        .target(
+            name: "Appliance",
+            dependencies: [
+                "Explain", "StrictJSON", "Disk", "ModelFormat", "Tokenizer", "Engine", "ModelStore", "ApplianceConfiguration",
+                "Resources",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                .product(name: "Crypto", package: "swift-crypto"),
+                .product(name: "HTTPTypes", package: "swift-http-types"),
+                .product(name: "Hummingbird", package: "hummingbird"),
+                .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            swiftSettings: swift),
+        .executableTarget(name: "tiankong", dependencies: ["Appliance"], swiftSettings: swift),
+
+        // Tests read like sentences; Acceptance/ drives the built binary from outside.
+        .target(name: "TestSupport", dependencies: ["StrictJSON"], path: "Tests/TestSupport", swiftSettings: swift),
+        .target(name: "CMallocCount", path: "Tests/CMallocCount"),
+        .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"], swiftSettings: swift),
+        .testTarget(name: "DiskTests", dependencies: ["Disk", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "ApplianceConfigurationTests", dependencies: ["ApplianceConfiguration", "Disk", "TestSupport"],
+            swiftSettings: swift),
+        .testTarget(name: "CKernelsTests", dependencies: ["CKernels"], swiftSettings: swift),
+        .testTarget(
+            name: "ModelFormatTests", dependencies: ["ModelFormat", "Disk", "StrictJSON", "TestSupport"],
+            swiftSettings: swift),
+        .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "StrictJSON", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "EngineTests",
+            dependencies: ["Engine", "ModelFormat", "Tokenizer", "StrictJSON", "TestSupport", "CMallocCount"],
+            swiftSettings: swift),
+        .testTarget(
+            name: "ModelStoreTests", dependencies: ["ModelStore", "ModelFormat", "Disk", "TestSupport"],
+            swiftSettings: swift),
+    ]
+)

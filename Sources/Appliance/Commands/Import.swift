@@ -1,0 +1,95 @@
+import ArgumentParser
+import ApplianceConfiguration
+import Explain
+import Glibc
+import ModelFormat
+import ModelStore
+import StrictJSON
+import Synchronization
+
+struct Import: AsyncParsableCommand {
+    static var configuration: CommandConfiguration {
+        CommandConfiguration(
+            abstract: say("Imports a Hugging Face folder as the version to serve.", zh: "导入 Hugging Face 目录作为线上版。"),
+            discussion: say(
+                "The folder holds config.json, vocab.txt or tokenizer.json, and model.safetensors (or shards with their index).",
+                zh: "目录中应有 config.json、vocab.txt 或 tokenizer.json，以及 model.safetensors（或分片及其索引）。")
+                + "\n\n" + say("Example:", zh: "例：") + "\n  tiankong import ./bert-base-chinese --release bert-base-chinese")
+    }
+
+    @Argument(help: ArgumentHelp(say("The folder.", zh: "目录。"), valueName: "folder"))
+    var folder: String
+
+    @Option(help: ArgumentHelp(say("The version's name; the folder's unless told.", zh: "发布号，默认用目录名。"), valueName: "name"))
+    var release: String?
+
+    @Flag(help: ArgumentHelp(say("Print JSON.", zh: "输出 JSON。")))
+    var json = false
+
+    @OptionGroup var place: PlaceOptions
+
+    func validate() throws {
+        if let release, release.isEmpty || release.utf8.count > 100 || release.contains(where: \.isNewline) {
+            throw ValidationError(say("--release: expected 1 to 100 bytes on one line", zh: "--release：应为单行，1 到 100 字节"))
+        }
+    }
+
+    func run() async throws {
+        let settings = try place.load().settings
+        let contents = try ModelContents(huggingFace: folder)
+        let store = try ModelStore(opening: Paths().state(settings))
+        let bar = ProgressBar(say("importing", zh: "导入"))
+        let manifest = try await store.add(
+            contents, release: release, fallback: folderName, origin: .imported, created: Clock.timestamp(),
+            progress: bar.show)
+        bar.end()
+        if json {
+            put(manifest.summary.indented)
+        } else {
+            put(say("\(manifest.release) is the version to serve", zh: "线上版已设为 \(manifest.release)"))
+            put("  " + say("version", zh: "版本") + " \(manifest.fingerprint)")
+        }
+    }
+
+    private var folderName: String {
+        let real = realpath(folder, nil).map { pointer in
+            defer { free(pointer) }
+            return String(cString: pointer)
+        }
+        return (real ?? folder).split(separator: "/").last.map { String($0) } ?? "model"
+    }
+}
+
+extension VersionManifest {
+    var summary: JSON {
+        [
+            "version": .string("\(fingerprint)"), "release": .string(release), "epoch": .integer(Int64(epoch)),
+            "line": .string("\(line)"), "origin": .string(origin.rawValue), "created": .string(created),
+        ]
+    }
+}
+
+/// On a terminal only, and only for what takes longer than a second.
+final class ProgressBar: Sendable {
+    private let label: String
+    private let started = ContinuousClock.now
+    private let isTerminal = isatty(2) == 1
+    private let shown = Mutex(false)
+
+    init(_ label: String) {
+        self.label = label
+    }
+
+    @Sendable func show(_ done: Int, of total: Int) {
+        guard isTerminal, total > 0, ContinuousClock.now - started > .seconds(1) else { return }
+        let filled = done * 30 / total
+        let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 30 - filled)
+        shown.withLock { $0 = true }
+        let bytes = Array("\r\(label) \(bar) \(done * 100 / total)%".utf8)
+        _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    }
+
+    func end() {
+        if shown.withLock({ $0 }) { tell("") }
+    }
+}

@@ -1,0 +1,36 @@
+import ApplianceConfiguration
+import Engine
+import Hummingbird
+
+struct FillRoutes: Sendable {
+    let appliance: Appliance
+
+    /// `POST /v1/fill`
+    @Sendable func fill(_ request: Request, _ context: Context) async throws -> Response {
+        let ask = try FillRequest(try await appliance.json(request, context), defaults: appliance.settings.model)
+        let version = try appliance.version()
+        let answer = try await answer([ask.question], by: version, context)[0]
+        return Response(
+            json: answer.json(version: version, elapsed: .now - context.arrived, requestID: context.requestID))
+    }
+
+    /// `POST /` and `POST /models/{name}`, whatever the name.
+    @Sendable func huggingFace(_ request: Request, _ context: Context) async throws -> Response {
+        let ask = try HuggingFaceRequest(try await appliance.json(request, context))
+        let version = try appliance.version()
+        let answers = try await answer(ask.questions, by: version, context)
+        return Response(json: ask.json(answers, tokenizer: version.fillMask.tokenizer))
+    }
+
+    /// All of them, or the problem of the first that has one.
+    private func answer(_ questions: [Question], by version: Version, _ context: Context) async throws -> [Answer] {
+        let outcomes = try await appliance.beforeDeadline(of: context) { await version.fillMask.answer(questions) }
+        var answers: [Answer] = []
+        for outcome in outcomes {
+            do { answers.append(try outcome.get()) } catch { throw Problem(error) }
+        }
+        appliance.metrics.answered(
+            blanks: answers.reduce(0) { $0 + $1.blanks.count }, tokens: answers.reduce(0) { $0 + $1.tokens.count })
+        return answers
+    }
+}

@@ -1,0 +1,47 @@
+import ApplianceConfiguration
+import HTTPTypes
+import Hummingbird
+
+/// The table of what is served. `/openapi.json` describes the same; a test holds the two together.
+enum Routes {
+    /// Paths as OpenAPI writes them, with their methods. `{name}` stands for the rest of the path, slashes included.
+    static let table: [(path: String, methods: [String])] = [
+        ("/", ["GET", "POST"]),
+        ("/models/{name}", ["POST"]),
+        ("/v1/fill", ["POST"]),
+        ("/v1/status", ["GET"]),
+        ("/healthz", ["GET"]),
+        ("/readyz", ["GET"]),
+        ("/metrics", ["GET"]),
+        ("/openapi.json", ["GET"]),
+        ("/page.css", ["GET"]),
+        ("/page.js", ["GET"]),
+        ("/favicon.svg", ["GET"]),
+    ]
+
+    /// The methods of a path that exists; nil for one that does not.
+    static func methods(of path: String) -> [String]? {
+        if path.hasPrefix("/models/") { return ["POST"] }
+        return table.first { $0.path == path }?.methods
+    }
+
+    static func router(_ appliance: Appliance) -> Router<Context> {
+        let router = Router(context: Context.self, options: .autoGenerateHeadEndpoints)
+        router.add(middleware: Envelope(appliance: appliance))
+        router.add(middleware: RateLimit(requestsPerSecond: appliance.settings.limits.requestsPerSecond))
+
+        let fill = FillRoutes(appliance: appliance)
+        router.post("/v1/fill", use: fill.fill)
+        router.post("/", use: fill.huggingFace)
+        router.post("/models/**", use: fill.huggingFace)
+
+        let status = StatusRoutes(appliance: appliance)
+        router.get("/v1/status", use: status.status)
+        router.get("/healthz", use: status.healthz)
+        router.get("/readyz", use: status.readyz)
+        router.get("/metrics", use: status.metrics)
+
+        for page in PageRoutes.pages { router.get(RouterPath(page.path), use: page.response) }
+        return router
+    }
+}

@@ -1,0 +1,68 @@
+import ApplianceConfiguration
+import Explain
+import Glibc
+import HTTPTypes
+import Hummingbird
+
+/// Who may ask: over the socket anyone the file system lets in, over TCP the networks of the configuration.
+///
+/// Against pages of other sites: a `Host` that is not ours (DNS rebinding) and, on POST, an `Origin` that is not ours
+/// are refused; and a POST must say `application/json`, which no plain form of another site can.
+enum Access {
+    static func check(_ request: Request, _ context: Context, _ appliance: Appliance) throws(Problem) {
+        if context.isLocalSocket { return }
+        let access = appliance.settings.access
+        if let peer = context.peer, !access.networks.contains(where: { $0.contains(peer) }) {
+            throw Problem(
+                .forbiddenNetwork, field: "access.networks", expected: "an address of a listed network", found: peer)
+        }
+        let hosts = ourNames(access, context)
+        if let authority = request.head.authority, let host = hostName(authority), !hosts.contains(host), !isAddress(host) {
+            throw Problem(
+                .forbiddenOrigin, field: "Host", expected: hosts.joined(separator: ", ") + " or an address",
+                found: authority, hint: .init("add the name to access.hosts", zh: "请将该名称加入 access.hosts"))
+        }
+        if request.method == .post, let origin = request.headers[.origin] {
+            guard let host = originHost(origin), hosts.contains(host) || isOurs(host, context) else {
+                throw Problem(
+                    .forbiddenOrigin, field: "Origin", expected: "this appliance's own page", found: origin,
+                    hint: .init("add the name to access.hosts", zh: "请将该名称加入 access.hosts"))
+            }
+        }
+    }
+
+    private static func ourNames(_ access: Settings.Access, _ context: Context) -> [String] {
+        access.hosts + ["localhost", machineName]
+    }
+
+    private static let machineName: String = {
+        var buffer = [CChar](repeating: 0, count: 256)
+        gethostname(&buffer, buffer.count - 1)
+        return buffer.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }.lowercased()
+    }()
+
+    /// The address that was connected to.
+    private static func isOurs(_ host: String, _ context: Context) -> Bool {
+        host == context.channel.localAddress?.ipAddress
+    }
+
+    /// A rebinding attack needs a name; an address names only the machine it belongs to.
+    private static func isAddress(_ host: String) -> Bool { Network(host) != nil && !host.contains("/") }
+
+    /// The host of `host:port`, `[v6]:port` or `host`, in lower case.
+    static func hostName(_ authority: String) -> String? {
+        if authority.hasPrefix("[") {
+            guard let end = authority.firstIndex(of: "]") else { return nil }
+            return authority[authority.index(after: authority.startIndex)..<end].lowercased()
+        }
+        return authority.split(separator: ":", omittingEmptySubsequences: false).first.map { $0.lowercased() }
+    }
+
+    /// The host of `http://host:port` or `https://…`; nil for `null` and anything else.
+    static func originHost(_ origin: String) -> String? {
+        for scheme in ["http://", "https://"] where origin.hasPrefix(scheme) {
+            return hostName(String(origin.dropFirst(scheme.count)))
+        }
+        return nil
+    }
+}

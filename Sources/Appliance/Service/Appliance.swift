@@ -1,0 +1,53 @@
+import ApplianceConfiguration
+import Engine
+import Explain
+import Logging
+
+/// What every route works with.
+struct Appliance: Sendable {
+    let settings: Settings
+    let pool: WorkerPool
+    let live = Live()
+    let metrics = Metrics()
+    let connections: Connections
+    let logger: Logger
+
+    init(settings: Settings, pool: WorkerPool, logger: Logger) {
+        self.settings = settings
+        self.pool = pool
+        self.logger = logger
+        connections = Connections(limit: settings.limits.connections)
+    }
+
+    /// The live version, or why there is none yet.
+    func version() throws(Problem) -> Version {
+        guard let version = live.version else {
+            throw Problem(.warming, .init("the model is being loaded", zh: "模型正在加载"))
+        }
+        return version
+    }
+
+    /// Runs `body` until the deadline that counts from the request's arrival; then it is cancelled, and the asker told.
+    func beforeDeadline<Value: Sendable>(
+        of context: Context, _ body: @escaping @Sendable () async throws -> Value
+    ) async throws -> Value {
+        let deadline = context.arrived + settings.limits.deadline
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask { try await body() }
+            group.addTask {
+                try await Task.sleep(until: deadline, clock: .continuous)
+                return nil
+            }
+            defer { group.cancelAll() }
+            guard let value = try await group.next() ?? nil else { throw late }
+            return value
+        }
+    }
+
+    private var late: Problem {
+        let limit = settings.limits.deadline
+        return Problem(
+            .deadlineExceeded, .init("no answer within \(limit)", zh: "未能在 \(limit) 内作答"),
+            hint: .init("ask again in a moment", zh: "请稍后再试"))
+    }
+}

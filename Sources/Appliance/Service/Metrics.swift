@@ -1,0 +1,141 @@
+import Glibc
+import Synchronization
+
+/// Counters and histograms of this process, rendered as Prometheus text (exposition format 0.0.4).
+final class Metrics: Sendable {
+    /// Upper bounds in seconds.
+    private static let bounds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+    private struct Route: Hashable {
+        let route: String
+        let status: Int
+    }
+
+    private struct Histogram {
+        var buckets = [UInt64](repeating: 0, count: Metrics.bounds.count)
+        var count: UInt64 = 0
+        var sum = 0.0
+
+        mutating func record(_ seconds: Double) {
+            // Buckets are cumulative only when rendered.
+            if let index = Metrics.bounds.firstIndex(where: { seconds <= $0 }) { buckets[index] += 1 }
+            count += 1
+            sum += seconds
+        }
+    }
+
+    private struct State {
+        var requests: [Route: UInt64] = [:]
+        var errors: [ErrorCode: UInt64] = [:]
+        var seconds: [String: Histogram] = [:]
+        var blanks: UInt64 = 0
+        var tokens: UInt64 = 0
+    }
+
+    private let state = Mutex(State())
+    private let started = ContinuousClock.now
+
+    /// - Parameter route: the pattern, never the path as it was asked for: a label must not grow with what clients send.
+    func request(_ route: String, status: Int, took: Duration) {
+        state.withLock { state in
+            state.requests[Route(route: route, status: status), default: 0] += 1
+            state.seconds[route, default: Histogram()].record(took / .seconds(1))
+        }
+    }
+
+    func error(_ code: ErrorCode) {
+        state.withLock { $0.errors[code, default: 0] += 1 }
+    }
+
+    func answered(blanks: Int, tokens: Int) {
+        state.withLock { state in
+            state.blanks += UInt64(blanks)
+            state.tokens += UInt64(tokens)
+        }
+    }
+
+    /// - Parameters:
+    ///   - version: what is live, or nil while warming.
+    ///   - waiting: questions in the queue.
+    ///   - connections: open ones, all listeners together.
+    func text(version: Version?, precision: String, isa: String, waiting: Int, connections: Int) -> String {
+        var text = PrometheusText()
+        text.gauge("tiankong_ready", "1 when a version answers.", version == nil ? 0 : 1)
+        if let version {
+            text.begin("tiankong_version_info", "gauge", "The live version.")
+            text.line(
+                "tiankong_version_info",
+                [
+                    ("version", "\(version.fingerprint)"), ("release", version.release), ("isa", isa),
+                    ("precision", precision),
+                ], 1)
+            text.gauge("tiankong_epoch", "Epoch of the live version.", Double(version.epoch))
+        }
+        text.gauge("tiankong_queue_waiting", "Questions that wait for a thread.", Double(waiting))
+        text.gauge("tiankong_connections", "Open connections.", Double(connections))
+        text.gauge("tiankong_resident_bytes", "Resident memory, shared mappings included.", Double(Self.residentBytes()))
+        text.gauge("tiankong_uptime_seconds", "Since the process started.", (.now - started) / .seconds(1))
+        let state = state.withLock { $0 }
+        text.counter("tiankong_blanks_total", "Blanks answered.", state.blanks)
+        text.counter("tiankong_tokens_total", "Tokens computed for answers.", state.tokens)
+        text.begin("tiankong_errors_total", "counter", "Requests refused or failed, by code.")
+        for code in ErrorCode.allCases {
+            text.line("tiankong_errors_total", [("code", code.rawValue)], Double(state.errors[code] ?? 0))
+        }
+        text.begin("tiankong_requests_total", "counter", "Requests by route and status.")
+        for (key, count) in state.requests.sorted(by: { ($0.key.route, $0.key.status) < ($1.key.route, $1.key.status) }) {
+            text.line("tiankong_requests_total", [("route", key.route), ("status", "\(key.status)")], Double(count))
+        }
+        text.begin("tiankong_request_seconds", "histogram", "From the head of a request to its answer.")
+        for (route, histogram) in state.seconds.sorted(by: { $0.key < $1.key }) {
+            var below: UInt64 = 0
+            for (bound, count) in zip(Self.bounds, histogram.buckets) {
+                below += count
+                text.line("tiankong_request_seconds_bucket", [("route", route), ("le", "\(bound)")], Double(below))
+            }
+            text.line("tiankong_request_seconds_bucket", [("route", route), ("le", "+Inf")], Double(histogram.count))
+            text.line("tiankong_request_seconds_sum", [("route", route)], histogram.sum)
+            text.line("tiankong_request_seconds_count", [("route", route)], Double(histogram.count))
+        }
+        return text.text
+    }
+
+    /// The second field of /proc/self/statm (proc_pid_statm(5)), in pages.
+    static func residentBytes() -> Int {
+        guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+        defer { fclose(file) }
+        var buffer = [CChar](repeating: 0, count: 128)
+        guard fgets(&buffer, Int32(buffer.count), file) != nil else { return 0 }
+        let fields = buffer.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }.split(separator: " ")
+        return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
+    }
+}
+
+/// Lines of the exposition format.
+struct PrometheusText {
+    private(set) var text = ""
+
+    mutating func begin(_ name: String, _ type: String, _ help: String) {
+        text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
+    }
+
+    mutating func line(_ name: String, _ labels: [(String, String)], _ value: Double) {
+        let labels = labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",")
+        let number = value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
+        text += labels.isEmpty ? "\(name) \(number)\n" : "\(name){\(labels)} \(number)\n"
+    }
+
+    mutating func gauge(_ name: String, _ help: String, _ value: Double) {
+        begin(name, "gauge", help)
+        line(name, [], value)
+    }
+
+    mutating func counter(_ name: String, _ help: String, _ value: UInt64) {
+        begin(name, "counter", help)
+        line(name, [], Double(value))
+    }
+
+    private static func escaped(_ value: String) -> String {
+        value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
+    }
+}

@@ -1,0 +1,125 @@
+/* The scalar truth that every instruction set is compared with: plain loops, sums in double precision. */
+#include <math.h>
+#include <string.h>
+
+#include "tables.h"
+
+static float widened(const void *x, tk_dtype dtype, int64_t i) {
+    float value;
+    if (dtype == TK_F32) {
+        memcpy(&value, (const char *)x + 4 * i, 4);
+        return value;
+    }
+    uint16_t bits;
+    memcpy(&bits, (const char *)x + 2 * i, 2);
+    if (dtype == TK_BF16) {
+        const uint32_t wide = (uint32_t)bits << 16; /* bfloat16 is the upper half of a float */
+        memcpy(&value, &wide, 4);
+        return value;
+    }
+    _Float16 half;
+    memcpy(&half, &bits, 2);
+    return (float)half;
+}
+
+static void widen(float *y, const void *x, tk_dtype dtype, int64_t n) {
+    for (int64_t i = 0; i < n; i++) y[i] = widened(x, dtype, i);
+}
+
+static float activate(float x, tk_activation activation) {
+    const double d = x;
+    switch (activation) {
+    case TK_IDENTITY: return x;
+    case TK_GELU: return (float)(0.5 * d * erfc(-d * M_SQRT1_2));
+    case TK_GELU_TANH: return (float)(0.5 * d * (1 + tanh(sqrt(2 / M_PI) * (d + 0.044715 * d * d * d))));
+    case TK_RELU: return x > 0 ? x : x < 0 ? 0 : x; /* NaN stays NaN */
+    }
+}
+
+static void linear(const tk_linear *job, int64_t n0, int64_t n1, float *scratch) {
+    for (int64_t n = n0; n < n1; n++) {
+        const char *row = (const char *)job->w + n * job->ldw * tk_width(job->dtype);
+        for (int64_t m = 0; m < job->m; m++) {
+            double sum = 0;
+            for (int64_t k0 = 0; k0 < job->k; k0 += TK_BLOCK) {
+                const int64_t count = job->k - k0 < TK_BLOCK ? job->k - k0 : TK_BLOCK;
+                widen(scratch, row + k0 * tk_width(job->dtype), job->dtype, count);
+                const float *x = job->x + m * job->ldx + k0;
+                for (int64_t k = 0; k < count; k++) sum += (double)x[k] * scratch[k];
+            }
+            if (job->bias) sum += job->bias[n];
+            float y = activate((float)sum, job->activation);
+            if (job->residual) y += job->residual[m * job->ldr + n];
+            job->y[m * job->ldy + n] = y;
+        }
+    }
+}
+
+static void layer_norm(float *y, const float *x, const float *gamma, const float *beta, float epsilon, int64_t rows,
+                       int64_t h) {
+    for (int64_t row = 0; row < rows; row++, x += h, y += h) {
+        double mean = 0, variance = 0;
+        for (int64_t i = 0; i < h; i++) mean += x[i];
+        mean /= (double)h;
+        for (int64_t i = 0; i < h; i++) variance += (x[i] - mean) * (x[i] - mean);
+        variance /= (double)h;
+        const double scale = 1 / sqrt(variance + epsilon);
+        for (int64_t i = 0; i < h; i++) y[i] = (float)((x[i] - mean) * scale * gamma[i] + beta[i]);
+    }
+}
+
+static void embed(float *y, const void *words, tk_dtype dtype, const int32_t *ids, const float *positions,
+                  const float *type0, int64_t first, int64_t count, int64_t h) {
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t j = 0; j < h; j++)
+            y[i * h + j] = widened(words, dtype, ids[i] * h + j) + positions[(first + i) * h + j] + type0[j];
+}
+
+static void attend(const float *q, int64_t ldq, const float *k, int64_t ldk, const float *v, int64_t ldv, float *out,
+                   int64_t ldo, int64_t nq, int64_t nk, int64_t head, float scale, float *scratch) {
+    for (int64_t i = 0; i < nq; i++, q += ldq, out += ldo) {
+        float most = -INFINITY;
+        for (int64_t j = 0; j < nk; j++) {
+            double dot = 0;
+            for (int64_t d = 0; d < head; d++) dot += (double)q[d] * k[j * ldk + d];
+            scratch[j] = (float)dot * scale;
+            if (scratch[j] > most) most = scratch[j];
+        }
+        double sum = 0;
+        for (int64_t j = 0; j < nk; j++) sum += scratch[j] = (float)exp((double)scratch[j] - most);
+        for (int64_t d = 0; d < head; d++) {
+            double mixed = 0;
+            for (int64_t j = 0; j < nk; j++) mixed += (double)scratch[j] * v[j * ldv + d];
+            out[d] = (float)(mixed / sum);
+        }
+    }
+}
+
+static float log_sum_exp(const float *x, int64_t n, float inverse_temperature) {
+    float most = -INFINITY;
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) most = x[i] > most ? x[i] : most;
+    for (int64_t i = 0; i < n; i++) sum += exp(((double)x[i] - most) * inverse_temperature);
+    return (float)((double)most * inverse_temperature + log(sum));
+}
+
+/* An insertion into a short sorted list: nearly every value fails the first comparison. */
+int64_t tk_top(const float *x, int64_t n, int64_t count, int32_t *index, float *value) {
+    int64_t found = 0;
+    if (count <= 0) return 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(x[i] > (found == count ? value[count - 1] : -INFINITY))) continue;
+        int64_t place = found < count ? found++ : count - 1;
+        for (; place > 0 && value[place - 1] < x[i]; place--) {
+            value[place] = value[place - 1];
+            index[place] = index[place - 1];
+        }
+        value[place] = x[i];
+        index[place] = (int32_t)i;
+    }
+    return found;
+}
+
+const tk_kernels tk_reference = {
+    TK_ISA_SCALAR, "scalar", linear, layer_norm, embed, attend, log_sum_exp, widen, tk_top,
+};

@@ -1,0 +1,62 @@
+/* exp and the activations over vectors. Coefficients are minimax fits of our own (Benchmarks/kernels/fit.py). */
+
+/* 2ⁿ·(1 + r + r²·q(r)), r in ±ln 2/2: relative error 3e-9 before rounding. Below −87.3 it is 0, above 88.7 infinity;
+ * NaN stays NaN. */
+ALWAYS vf exponential(vf x) {
+    const vf n = rounded(x * 1.44269504089f);
+    vf r = fused(n, all(-0.693359375f), x); /* ln 2 in two parts: the first has few bits, the product is exact */
+    r = fused(n, all(2.12194440e-4f), r);
+    vf q = all(1.381459847e-03f);
+    q = fused(q, r, all(8.368716887e-03f));
+    q = fused(q, r, all(4.166838805e-02f));
+    q = fused(q, r, all(1.666652063e-01f));
+    q = fused(q, r, all(4.999999345e-01f));
+    const vf mantissa = fused(r * r, q, r) + 1;
+    /* 2ⁿ in two factors, so that n = 128 does not overflow before the product does. */
+    const vi whole = to_integers(least_of(most_of(n, all(-130)), all(130)));
+    typedef int32_t lanes __attribute__((vector_size(LANES * 4)));
+    const lanes half = (lanes)whole >> 1;
+    const vf low = (vf)((half + 127) << 23), high = (vf)(((lanes)whole - half + 127) << 23);
+    const vf result = mantissa * low * high;
+    const lanes tiny = (lanes)(x < -87.3f), huge = (lanes)(x > 88.7228f);
+    const vf kept = (vf)((lanes)result & ~tiny & ~huge);
+    const vf infinite = (vf)(huge & 0x7F800000);
+    const lanes isnan = (lanes)(x != x);
+    return (vf)(((lanes)kept | (lanes)infinite) & ~isnan) + (vf)((lanes)x & isnan);
+}
+
+/* x·Φ(x) by erfc(z) = exp(−z²)·t·p(t), z = |x|/√2, t = 1/(1 + 0.3·z): relative error 2e-8 of erfc before rounding. */
+ALWAYS vf gelu(vf x) {
+    const vf z = most_of(x, -x) * 0.70710678118654752f;
+    const vf t = 1.0f / fused(z, all(0.3f), all(1));
+    vf p = all(-1.294340711e-01f);
+    p = fused(p, t, all(4.850964044e-01f));
+    p = fused(p, t, all(-5.112263444e-01f));
+    p = fused(p, t, all(5.463949293e-01f));
+    p = fused(p, t, all(-9.363116985e-02f));
+    p = fused(p, t, all(2.144362458e-01f));
+    p = fused(p, t, all(1.484824376e-01f));
+    p = fused(p, t, all(1.706919341e-01f));
+    p = fused(p, t, all(1.691896148e-01f));
+    /* The tail of the normal distribution, times |x|: what is missing from x on the right, what is left on the left. */
+    const vf tail = 0.5f * p * t * exponential(-z * z);
+    typedef int32_t lanes __attribute__((vector_size(LANES * 4)));
+    const lanes positive = (lanes)(x > 0.0f);
+    const vf right = fused(-x, tail, x), left = x * tail;
+    return (vf)(((lanes)right & positive) | ((lanes)left & ~positive));
+}
+
+/* x·(1 + tanh u)/2 = x / (1 + exp(−2u)), u = √(2/π)·(x + 0.044715·x³) */
+ALWAYS vf gelu_tanh(vf x) {
+    const vf u = x * fused(x * x, all(0.044715f * 0.79788456080f), all(0.79788456080f));
+    return x / (1 + exponential(-2 * u));
+}
+
+ALWAYS vf activated(vf x, tk_activation activation) {
+    switch (activation) {
+    case TK_IDENTITY: return x;
+    case TK_GELU: return gelu(x);
+    case TK_GELU_TANH: return gelu_tanh(x);
+    case TK_RELU: return most_of((vf){0}, x); /* of a NaN and a number the second is the maximum */
+    }
+}

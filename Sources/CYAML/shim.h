@@ -1,0 +1,2 @@
+/* libyaml (MIT), linked statically: Package.swift names the archive. */
+#include <yaml.h>

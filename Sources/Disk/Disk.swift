@@ -1,0 +1,176 @@
+import Glibc
+import Synchronization
+
+/// The one door to files: everything that is opened, written, synced, renamed or removed goes through here.
+///
+/// Every call that changes the disk is a numbered step, and a `FaultPlan` can make step n fail. That is how each crash
+/// is tested: fail at n, for every n, then start again and look.
+///
+/// Durable means: the bytes are on the disk, and so is the name. A file is written under a temporary name in its own
+/// folder, synced, renamed, and the folder synced; a reader finds the old file or the new one, never between.
+public struct Disk: Sendable {
+    private let faults: FaultPlan?
+
+    public init(faults: FaultPlan? = nil) {
+        self.faults = faults
+    }
+
+    /// One system call that changes the disk; counts as a step of the fault plan.
+    private func change(_ call: String, _ path: String, _ body: () -> Int32) throws(DiskError) -> Int32 {
+        if let code = faults?.next() { throw .system(call: call, path: path, code: code) }
+        let result = body()
+        guard result >= 0 else { throw .system(call: call, path: path, code: errno) }
+        return result
+    }
+}
+
+// MARK: - Reading
+
+extension Disk {
+    /// The whole file, ordinary files only. Links are followed; a loop is an error.
+    public func read(_ path: String, atMost limit: Int) throws(DiskError) -> [UInt8] {
+        let file = try MappedFile(path)
+        guard file.bytes.count <= limit else { throw .tooLarge(path: path, limit: limit, found: file.bytes.count) }
+        return [UInt8](file.bytes)
+    }
+
+    /// Whether something is there; a link that leads nowhere counts as something.
+    public func exists(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0
+    }
+
+    public func isFolder(_ path: String) -> Bool {
+        var status = stat()
+        return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Names in the folder, sorted by bytes, without `.` and `..`.
+    public func list(_ folder: String) throws(DiskError) -> [String] {
+        guard let directory = opendir(folder) else { throw .system(call: "opendir", path: folder, code: errno) }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
+                pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+    }
+
+    /// Bytes an ordinary user may still write to the file system of that path.
+    public func freeBytes(at path: String) throws(DiskError) -> Int {
+        var status = statvfs()
+        guard statvfs(path, &status) == 0 else { throw .system(call: "statvfs", path: path, code: errno) }
+        return Int(status.f_bavail) * Int(status.f_frsize)
+    }
+}
+
+// MARK: - Changing
+
+extension Disk {
+    /// Makes the folder and those above it; one that is there is left as it is.
+    public func makeFolder(_ path: String, mode: UInt32 = 0o755) throws(DiskError) {
+        if isFolder(path) { return }
+        if let slash = path.lastIndex(of: "/"), slash != path.startIndex {
+            try makeFolder(String(path[..<slash]), mode: mode)
+        }
+        _ = try change("mkdir", path) { mkdir(path, mode) == 0 || (errno == EEXIST && isFolder(path)) ? 0 : -1 }
+    }
+
+    /// Writes the file durably; whatever had that name is replaced in one step.
+    public func writeDurably(
+        _ bytes: UnsafeRawBufferPointer, to path: String, mode: UInt32 = 0o644
+    ) throws(DiskError) {
+        let temporary = path + ".partial"
+        do {
+            try writeNew(bytes, to: temporary, mode: mode)
+            _ = try change("rename", path) { Glibc.rename(temporary, path) }
+        } catch {
+            unlink(temporary)
+            throw error
+        }
+        try syncFolder(of: path)
+    }
+
+    public func writeDurably(_ text: String, to path: String, mode: UInt32 = 0o644) throws(DiskError) {
+        let bytes = Array(text.utf8)
+        let written: Result<Void, DiskError> = bytes.withUnsafeBytes { raw in
+            Result { () throws(DiskError) in try writeDurably(raw, to: path, mode: mode) }
+        }
+        try written.get()
+    }
+
+    /// Writes and syncs a file under its final name: for names that nothing refers to yet.
+    public func writeNew(_ bytes: UnsafeRawBufferPointer, to path: String, mode: UInt32 = 0o644) throws(DiskError) {
+        unlink(path)
+        let file = try change("open", path) { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode) }
+        defer { close(file) }
+        var written = 0
+        while written < bytes.count {
+            let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
+            written += Int(
+                try change("write", path) { Int32(clamping: write(file, rest.baseAddress, min(rest.count, 1 << 30))) })
+        }
+        _ = try change("fsync", path) { fsync(file) }
+    }
+
+    public func rename(_ path: String, to target: String) throws(DiskError) {
+        try renameUnsynced(path, to: target)
+        try syncFolder(of: target)
+    }
+
+    /// For many files of one folder, which the caller syncs once, before anything refers to them.
+    public func renameUnsynced(_ path: String, to target: String) throws(DiskError) {
+        _ = try change("rename", target) { Glibc.rename(path, target) }
+    }
+
+    /// Removes a file or a whole folder; one that is not there is fine.
+    public func remove(_ path: String) throws(DiskError) {
+        var status = stat()
+        guard lstat(path, &status) == 0 else { return }
+        if status.st_mode & S_IFMT == S_IFDIR {
+            for name in try list(path) { try remove(path + "/" + name) }
+            _ = try change("rmdir", path) { rmdir(path) }
+        } else {
+            _ = try change("unlink", path) { unlink(path) }
+        }
+    }
+
+    /// Makes the names in the folder of `path` durable.
+    public func syncFolder(of path: String) throws(DiskError) {
+        let slash = path.lastIndex(of: "/")
+        try syncFolder(slash.map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? ".")
+    }
+
+    public func syncFolder(_ folder: String) throws(DiskError) {
+        let directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard directory >= 0 else { throw .system(call: "open", path: folder, code: errno) }
+        defer { close(directory) }
+        _ = try change("fsync", folder) { fsync(directory) }
+    }
+}
+
+/// Makes the n-th change of the disk fail, and every later one too, as a full or dying disk does.
+public final class FaultPlan: Sendable {
+    private let state: Mutex<(step: Int, failsAt: Int)>
+    private let code: Int32
+
+    /// - Parameters:
+    ///   - step: the first step that fails, counted from 0; nil only counts.
+    ///   - code: the errno it fails with; EIO unless told.
+    public init(failingAt step: Int?, code: Int32 = 5) {
+        state = Mutex((0, step ?? .max))
+        self.code = code
+    }
+
+    public var steps: Int { state.withLock { $0.step } }
+
+    func next() -> Int32? {
+        state.withLock { state in
+            defer { state.step += 1 }
+            return state.step >= state.failsAt ? code : nil
+        }
+    }
+}

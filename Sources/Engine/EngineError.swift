@@ -1,0 +1,82 @@
+public import Explain
+public import Tokenizer
+
+public enum EngineError: Explained, Equatable {
+    case isaMissing(ISA, best: ISA)
+    case threads(Int, limit: Int)
+    /// A weight is not where the shape says it must be: the contents were not validated.
+    case tensorMissing(String)
+    /// The vocabulary lacks what the tokenizer needs.
+    case vocabulary(TokenizerError)
+    /// The text cannot be tokenized within the model's positions.
+    case text(TokenizerError)
+    case noBlank
+    case tooManyBlanks(found: Int, limit: Int)
+    case unknownTarget(index: Int, text: String, pieces: [String])
+    /// The queue is full; asking again later may work.
+    case overloaded(limit: Int)
+    case cancelled
+    case stopped
+    /// The model computed something that is not a number.
+    case notFinite
+
+    public var message: Bilingual {
+        switch self {
+        case .isaMissing(let isa, let best):
+            Bilingual(
+                "this machine has no \(isa.rawValue): the best it has is \(best.rawValue)",
+                zh: "本机不支持 \(isa.rawValue)，最高支持 \(best.rawValue)")
+        case .threads(let found, let limit):
+            Bilingual("threads: expected 1 to \(limit), found \(found)", zh: "线程数：应为 1 到 \(limit)，实为 \(found)")
+        case .tensorMissing(let name):
+            Bilingual("tensor \(name): expected in the model, found nothing", zh: "张量 \(name)：模型中没有")
+        case .vocabulary(let error), .text(let error): error.message
+        case .noBlank:
+            Bilingual("text: expected at least one [MASK], found none", zh: "文本：至少要有一个 [MASK]，实际没有")
+        case .tooManyBlanks(let found, let limit):
+            Bilingual(
+                "text: expected at most \(limit) blanks, found \(found)", zh: "文本：最多 \(limit) 个空，实为 \(found) 个")
+        case .unknownTarget(_, let text, let pieces):
+            pieces.count > 1
+                ? Bilingual(
+                    "target \"\(text)\": expected one piece of the vocabulary, found \(pieces.count): "
+                        + pieces.joined(separator: " "),
+                    zh: "目标词“\(text)”：应为词表中的一个词元，实为 \(pieces.count) 个：" + pieces.joined(separator: " "))
+                : Bilingual(
+                    "target \"\(text)\": expected a piece of the vocabulary, found none",
+                    zh: "目标词“\(text)”：词表中没有")
+        case .overloaded(let limit):
+            Bilingual("the queue of \(limit) questions is full", zh: "等待队列（\(limit)）已满")
+        case .cancelled: Bilingual("the question was given up before its turn", zh: "问题在处理前已被取消")
+        case .stopped: Bilingual("the service is stopping", zh: "服务正在停止")
+        case .notFinite: Bilingual("the model's answer is not a number", zh: "模型算出了非数值")
+        }
+    }
+
+    public var hint: Bilingual? {
+        switch self {
+        case .isaMissing:
+            Bilingual("unset TIANKONG_ISA to let the machine choose", zh: "去掉 TIANKONG_ISA，由机器自行选择")
+        case .vocabulary(let error), .text(let error): error.hint
+        case .noBlank: Bilingual("write [MASK] where the blank is", zh: "在要填空处写上 [MASK]")
+        case .unknownTarget(_, _, let pieces) where pieces.count > 1:
+            Bilingual("targets of several pieces need as many [MASK]", zh: "多个词元的目标需要同样多的 [MASK]")
+        case .overloaded: Bilingual("ask again in a moment", zh: "请稍后再试")
+        default: nil
+        }
+    }
+
+    public var detail: Detail? {
+        switch self {
+        case .vocabulary(let error), .text(let error): error.detail
+        case .noBlank: Detail(field: "text", expected: "at least one [MASK]", found: "none")
+        case .tooManyBlanks(let found, let limit):
+            Detail(field: "text", expected: "at most \(limit) blanks", found: "\(found)")
+        case .unknownTarget(let index, let text, let pieces):
+            Detail(
+                field: "targets[\(index)]", expected: "one piece of the vocabulary",
+                found: pieces.count > 1 ? "\(pieces.count) pieces: " + pieces.joined(separator: " ") : text)
+        default: nil
+        }
+    }
+}

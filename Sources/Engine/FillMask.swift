@@ -1,0 +1,182 @@
+public import ModelFormat
+public import Tokenizer
+
+/// A version ready to answer: tokenizer, weights and the pool that computes. Immutable; any number of callers may ask
+/// at once, and each question sees this version from its tokens to its answer.
+public final class FillMask: Sendable {
+    /// A text may not have more blanks: the answer's size is their number times `topK`.
+    public static let mostBlanks = 32
+    /// Tokens that are computed together when several questions are asked at once.
+    private static let tokensTogether = 1024
+
+    public let tokenizer: Tokenizer
+    public var contents: ModelContents { model.contents }
+    public var pool: WorkerPool { workers }
+    private let model: Model
+    private let workers: WorkerPool
+    /// Ids that are no answer to a person (`Question.Candidates.words`).
+    private let unspeakable: [Int32]
+
+    public init(_ contents: ModelContents, pool: WorkerPool) throws(EngineError) {
+        let vocabulary: Vocabulary
+        do { vocabulary = try Vocabulary(pieces: contents.pieces) } catch { throw .vocabulary(error) }
+        tokenizer = Tokenizer(
+            vocabulary: vocabulary,
+            options: TokenizerOptions(
+                lowercase: contents.tokenizer.lower, stripAccents: contents.tokenizer.accents,
+                splitChinese: contents.tokenizer.cjk))
+        workers = pool
+        model = try Model(contents, kernels: pool.kernels)
+        unspeakable = contents.pieces.indices.lazy.filter { index in
+            let piece = contents.pieces[index].utf8
+            return piece.starts(with: "##".utf8) && piece.count > 2
+                || piece.first == UInt8(ascii: "[") && piece.last == UInt8(ascii: "]") && piece.count > 2
+        }.map(Int32.init)
+    }
+
+    /// - Throws: `EngineError`: the text or a target cannot be answered, the queue is full, or the task was cancelled.
+    public func answer(_ question: Question) async throws(EngineError) -> Answer {
+        let encoding = try encode(question)
+        var batch = Batch()
+        batch.append(encoding.ids, blanks: encoding.blanks)
+        let job = Job(batch, model: model, wanted: try wanted(question))
+        try await workers.run(job)
+        return answer(encoding, job, firstBlank: 0)
+    }
+
+    /// Several questions as one ragged batch wherever they want the same; each has its own outcome, in their order.
+    /// A bad question does not disturb its neighbours.
+    public func answer(_ questions: [Question]) async -> [Result<Answer, EngineError>] {
+        var outcomes: [Result<Answer, EngineError>?] = Array(repeating: nil, count: questions.count)
+        var group = Group()
+        for (index, question) in questions.enumerated() {
+            do throws(EngineError) {
+                let encoding = try encode(question)
+                let wanted = try wanted(question)
+                let fits = group.batch.ids.count + encoding.ids.count <= Self.tokensTogether
+                if let first = group.wanted, !fits || !first.asks(like: wanted) { await finish(&group, &outcomes) }
+                group.wanted = wanted
+                group.members.append((index, encoding, group.batch.blanks.count))
+                group.batch.append(encoding.ids, blanks: encoding.blanks)
+            } catch {
+                outcomes[index] = .failure(error)
+            }
+        }
+        await finish(&group, &outcomes)
+        return outcomes.map { $0 ?? .failure(.cancelled) }
+    }
+
+    /// Logits over the whole vocabulary at each `[MASK]`, for texts given as token ids: for tests and tools.
+    ///
+    /// - Returns: `[blanks of all sequences, in order][vocabulary]`
+    package func logits(_ sequences: [[Int32]]) async throws(EngineError) -> [[Float]] {
+        var batch = Batch()
+        let mask = tokenizer.vocabulary.mask
+        for ids in sequences { batch.append(ids, blanks: ids.indices.filter { ids[$0] == mask }) }
+        let job = Job(batch, model: model, wanted: Wanted(top: 1, everyLogit: true))
+        try await workers.run(job)
+        let vocabulary = contents.shape.vocabulary
+        return batch.blanks.indices.map { Array(job.logits[$0 * vocabulary..<($0 + 1) * vocabulary]) }
+    }
+}
+
+// MARK: - From text to job and back
+
+extension FillMask {
+    private struct Group {
+        var batch = Batch()
+        var wanted: Wanted?
+        var members: [(index: Int, encoding: Encoding, firstBlank: Int)] = []
+    }
+
+    private func finish(_ group: inout Group, _ outcomes: inout [Result<Answer, EngineError>?]) async {
+        guard let wanted = group.wanted else { return }
+        let job = Job(group.batch, model: model, wanted: wanted)
+        let outcome: Result<Void, EngineError>
+        do {
+            try await workers.run(job)
+            outcome = .success(())
+        } catch {
+            outcome = .failure(error)
+        }
+        for member in group.members {
+            outcomes[member.index] = outcome.map { answer(member.encoding, job, firstBlank: member.firstBlank) }
+        }
+        group = Group()
+    }
+
+    private func encode(_ question: Question) throws(EngineError) -> Encoding {
+        let encoding: Encoding
+        do {
+            encoding = try tokenizer.encode(question.text, folding: question.folding, limit: contents.shape.positions)
+        } catch {
+            throw .text(error)
+        }
+        guard !encoding.blanks.isEmpty else { throw .noBlank }
+        guard encoding.blanks.count <= Self.mostBlanks else {
+            throw .tooManyBlanks(found: encoding.blanks.count, limit: Self.mostBlanks)
+        }
+        return encoding
+    }
+
+    private func wanted(_ question: Question) throws(EngineError) -> Wanted {
+        var wanted = Wanted(top: min(question.topK, contents.shape.vocabulary), temperature: question.temperature)
+        if let targets = question.targets {
+            wanted.targets = try ids(of: targets, folding: question.folding)
+            wanted.top = 0
+            wanted.topTargets = question.topK
+        } else if question.candidates == .words {
+            wanted.excluded = unspeakable
+        }
+        return wanted
+    }
+
+    /// Each target once, in vocabulary order: a piece as it stands, else the single piece the tokenizer makes of it.
+    private func ids(of targets: [String], folding: CaseFolding) throws(EngineError) -> [Int32] {
+        var ids: Set<Int32> = []
+        let vocabulary = tokenizer.vocabulary
+        for (index, target) in targets.enumerated() {
+            if let id = vocabulary.id(of: target) {
+                ids.insert(id)
+                continue
+            }
+            let pieces: ArraySlice<Int32>
+            do {
+                pieces = try tokenizer.encode(target, folding: folding, limit: 64).ids.dropFirst().dropLast()
+            } catch {
+                throw .text(error)
+            }
+            guard pieces.count == 1, let id = pieces.first, id != vocabulary.unknown else {
+                throw .unknownTarget(index: index, text: target, pieces: pieces.map { vocabulary[Int($0)] })
+            }
+            ids.insert(id)
+        }
+        return ids.sorted()
+    }
+
+    private func answer(_ encoding: Encoding, _ job: Job, firstBlank: Int) -> Answer {
+        let blanks = encoding.blanks.enumerated().map { number, position in
+            Answer.Blank(
+                start: Int(encoding.starts[position]), end: Int(encoding.ends[position]), position: position,
+                candidates: candidates(job, blank: firstBlank + number))
+        }
+        return Answer(tokens: encoding.ids, blanks: blanks)
+    }
+
+    private func candidates(_ job: Job, blank: Int) -> [Answer.Candidate] {
+        let wanted = job.wanted
+        var scored: [(id: Int32, logit: Float)]
+        if wanted.targets.isEmpty {
+            let row = blank * wanted.top..<blank * wanted.top + job.found[blank]
+            scored = row.map { (job.topIds[$0], job.topLogits[$0]) }
+        } else {
+            scored = wanted.targets.enumerated().map { ($1, job.targetLogits[blank * wanted.targets.count + $0]) }
+            scored.sort { $0.logit != $1.logit ? $0.logit > $1.logit : $0.id < $1.id }
+            scored = Array(scored.prefix(wanted.topTargets))
+        }
+        return scored.map { id, logit in
+            Answer.Candidate(
+                text: tokenizer.pieceText(id), score: job.probability(of: logit, blank: blank), token: id)
+        }
+    }
+}

@@ -1,0 +1,116 @@
+import Disk
+public import ModelFormat
+import StrictJSON
+
+extension ModelStore {
+    /// Writes contents into the store and makes them `current`, at epoch 0 of a new line. Importing what is there is a
+    /// no-op but for `current`.
+    ///
+    /// Order: tensors, vocabulary, manifest, `previous`, `current`; each durable before the next refers to it, so that
+    /// an interruption leaves the old version or the new one.
+    ///
+    /// - Parameters:
+    ///   - release: the version's name; nil: the contents' own, else `fallback`.
+    ///   - created: RFC 3339, UTC.
+    ///   - progress: bytes written so far, of how many; called from any thread.
+    public func add(
+        _ contents: ModelContents, release: String?, fallback: String, origin: VersionManifest.Origin,
+        created: String, progress: @escaping @Sendable (Int, Int) -> Void = { _, _ in }
+    ) async throws(StoreError) -> VersionManifest {
+        let total = contents.tensors.reduce(0) { $0 + $1.bytes.count }
+        try checkSpace(for: total)
+        let digests = try await write(contents.tensors, total: total, progress: progress)
+        let fingerprint = contents.fingerprint(digests: digests)
+        if disk.exists(layout.manifest(fingerprint)) {
+            let known = try manifest(of: fingerprint)
+            try makeCurrent(fingerprint)
+            return known
+        }
+        let manifest = VersionManifest(
+            fingerprint: fingerprint, release: release ?? contents.release ?? fallback, epoch: contents.epoch,
+            line: fingerprint, origin: origin, created: created, shape: contents.shape,
+            tokenizer: contents.tokenizer, vocabulary: try writeVocabulary(contents.pieces),
+            calibration: contents.calibration.map { String(decoding: $0, as: UTF8.self) },
+            tensors: contents.tensors.map { tensor in
+                VersionManifest.Tensor(
+                    name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, digest: digests[tensor.name]!)
+            })
+        try onDisk { () throws(DiskError) in
+            try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(fingerprint))
+        }
+        try makeCurrent(fingerprint)
+        return manifest
+    }
+
+    /// `previous` first: if the process ends between the two, both name what was live.
+    func makeCurrent(_ version: Fingerprint) throws(StoreError) {
+        let live = try current()
+        guard live != version else { return }
+        try onDisk { () throws(DiskError) in
+            if let live { try disk.writeDurably("\(live)\n", to: layout.previous) }
+            try disk.writeDurably("\(version)\n", to: layout.current)
+        }
+    }
+
+    private func checkSpace(for bytes: Int) throws(StoreError) {
+        let free = try onDisk { () throws(DiskError) in try disk.freeBytes(at: layout.root) }
+        // A sixteenth more for manifests, file system blocks and those who write beside us.
+        let needed = bytes + bytes / 16 + (1 << 20)
+        guard free >= needed else { throw .noSpace(store: layout.root, needed: needed, free: free) }
+    }
+
+    private func writeVocabulary(_ pieces: [String]) throws(StoreError) -> Digest {
+        let text = Array(pieces.joined(separator: "\n").utf8)
+        let digest = text.withUnsafeBytes { Digest(of: $0) }
+        let path = layout.vocabulary(digest)
+        if !disk.exists(path) {
+            try onDisk { () throws(DiskError) in
+                try disk.writeDurably(String(decoding: text, as: UTF8.self), to: path)
+            }
+        }
+        return digest
+    }
+
+    /// Two lanes, so that one tensor is digested while another is written.
+    private func write(
+        _ tensors: [StoredTensor], total: Int, progress: @escaping @Sendable (Int, Int) -> Void
+    ) async throws(StoreError) -> [String: Digest] {
+        // The largest first: the lanes then end at about the same time.
+        let queue = WorkList(tensors.sorted { $0.bytes.count > $1.bytes.count })
+        let lanes = await withTaskGroup(of: Result<[String: Digest], StoreError>.self) { group in
+            for _ in 0..<2 {
+                group.addTask {
+                    Result { () throws(StoreError) in
+                        var digests: [String: Digest] = [:]
+                        while let (tensor, before) = queue.next() {
+                            digests[tensor.name] = try write(tensor)
+                            progress(before, total)
+                        }
+                        return digests
+                    }
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }
+        }
+        var digests: [String: Digest] = [:]
+        for lane in lanes { digests.merge(try lane.get()) { first, _ in first } }
+        try onDisk { () throws(DiskError) in try disk.syncFolder(layout.tensors) }
+        progress(total, total)
+        return digests
+    }
+
+    /// The bytes are checked to be numbers, digested and written; a tensor that is there already is not written again.
+    private func write(_ tensor: StoredTensor) throws(StoreError) -> Digest {
+        do { try tensor.checkFinite() } catch { throw .format(error) }
+        let digest = tensor.digest()
+        let path = layout.tensor(digest)
+        if disk.exists(path) { return digest }
+        // Two lanes may hold equal tensors under two names: the temporary name is the tensor's own.
+        let temporary = "\(path).\(tensor.name.count).\(tensor.name).partial"
+        try onDisk { () throws(DiskError) in
+            try disk.writeNew(tensor.bytes, to: temporary)
+            try disk.renameUnsynced(temporary, to: path)
+        }
+        return digest
+    }
+}

@@ -1,0 +1,134 @@
+public import Disk
+import Explain
+public import ModelFormat
+import StrictJSON
+
+/// The versions kept on disk: content-addressed tensors, one manifest a version (`Layout`).
+///
+/// A store is changed by one process at a time, the one that holds its lock; anyone may read it, for what a reader can
+/// reach was complete before it could be reached.
+public struct ModelStore: Sendable {
+    let layout: Layout
+    let disk: Disk
+    private let lock: FileLock?
+
+    public var folder: String { layout.root }
+
+    /// For reading alone. Nothing needs to be there yet.
+    public init(reading state: String, disk: Disk = Disk()) {
+        layout = Layout(state: state)
+        self.disk = disk
+        lock = nil
+    }
+
+    /// For changing it, as the only one.
+    ///
+    /// - Throws: `.inUse` at once when another process has it.
+    public init(opening state: String, disk: Disk = Disk()) throws(StoreError) {
+        layout = Layout(state: state)
+        self.disk = disk
+        do {
+            for folder in [layout.root, layout.tensors, layout.vocabularies, layout.versions] {
+                try disk.makeFolder(folder)
+            }
+            lock = try FileLock(layout.lock)
+        } catch {
+            if case .locked = error { throw .inUse(store: layout.root) }
+            throw .disk(error)
+        }
+        try removeLeftovers()
+    }
+
+    /// What an interrupted write left under a temporary name.
+    private func removeLeftovers() throws(StoreError) {
+        try onDisk { () throws(DiskError) in
+            for folder in [layout.root, layout.tensors, layout.vocabularies, layout.versions] {
+                for name in try disk.list(folder) where name.hasSuffix(".partial") {
+                    try disk.remove(folder + "/" + name)
+                }
+            }
+        }
+    }
+
+    func onDisk<Value>(_ body: () throws(DiskError) -> Value) throws(StoreError) -> Value {
+        do { return try body() } catch { throw .disk(error) }
+    }
+}
+
+// MARK: - Reading
+
+extension ModelStore {
+    /// The version that answers, or nil in a store that has none yet.
+    public func current() throws(StoreError) -> Fingerprint? { try pointer(layout.current) }
+
+    /// The version before it, the snapshot of a rollback.
+    public func previous() throws(StoreError) -> Fingerprint? { try pointer(layout.previous) }
+
+    private func pointer(_ path: String) throws(StoreError) -> Fingerprint? {
+        guard disk.exists(path) else { return nil }
+        let bytes = try onDisk { () throws(DiskError) in try disk.read(path, atMost: 4096) }
+        let text = String(decoding: bytes, as: UTF8.self)
+        guard text.hasSuffix("\n"), let fingerprint = Fingerprint(String(text.dropLast())) else {
+            throw .damaged(file: path, expected: "a fingerprint and a line end", found: "\(bytes.count) other bytes")
+        }
+        return fingerprint
+    }
+
+    /// All versions kept, by fingerprint.
+    public func versions() throws(StoreError) -> [VersionManifest] {
+        guard disk.isFolder(layout.versions) else { return [] }
+        let names = try onDisk { () throws(DiskError) in try disk.list(layout.versions) }
+        var manifests: [VersionManifest] = []
+        for fingerprint in names.compactMap({ Fingerprint($0) }) { manifests.append(try manifest(of: fingerprint)) }
+        return manifests
+    }
+
+    public func manifest(of version: Fingerprint) throws(StoreError) -> VersionManifest {
+        let path = layout.manifest(version)
+        guard disk.exists(path) else { throw .unknownVersion("\(version)") }
+        let bytes = try onDisk { () throws(DiskError) in try disk.read(path, atMost: 64 << 20) }
+        let json: JSON
+        do { json = try JSON(parsing: bytes) } catch {
+            throw .damaged(file: path, expected: "a manifest", found: error.message.en)
+        }
+        let manifest = try VersionManifest(json, file: path)
+        guard manifest.fingerprint == version else {
+            throw .damaged(file: path, expected: "\(version)", found: "\(manifest.fingerprint)")
+        }
+        return manifest
+    }
+
+    /// The version's contents, served from their mappings. Digests are not taken anew here (that would read every
+    /// byte); that the manifest is the one of this fingerprint is.
+    public func contents(of manifest: VersionManifest) throws(StoreError) -> ModelContents {
+        let path = layout.vocabulary(manifest.vocabulary)
+        let text = try onDisk { () throws(DiskError) in try disk.read(path, atMost: 64 << 20) }
+        let pieces = text.split(separator: 0x0A, omittingEmptySubsequences: false).map {
+            String(decoding: $0, as: UTF8.self)
+        }
+        var tensors: [StoredTensor] = []
+        var digests: [String: Digest] = [:]
+        for tensor in manifest.tensors {
+            let file = try onDisk { () throws(DiskError) in try MappedFile(layout.tensor(tensor.digest)) }
+            do {
+                tensors.append(
+                    try StoredTensor(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, bytes: file))
+            } catch { throw .format(error) }
+            digests[tensor.name] = tensor.digest
+        }
+        let contents: ModelContents
+        do {
+            contents = try ModelContents(
+                shape: manifest.shape, tokenizer: manifest.tokenizer, pieces: pieces, tensors: tensors,
+                calibration: manifest.calibration.map { Array($0.utf8) }, release: manifest.release,
+                epoch: manifest.epoch)
+        } catch { throw .format(error) }
+        let fingerprint = contents.fingerprint(digests: digests)
+        guard fingerprint == manifest.fingerprint else {
+            throw .damaged(
+                file: layout.manifest(manifest.fingerprint), expected: "contents of that fingerprint",
+                found: "\(fingerprint)")
+        }
+        return contents
+    }
+}

@@ -1,0 +1,53 @@
+public import Disk
+public import Explain
+public import ModelFormat
+
+public enum StoreError: Explained {
+    case disk(DiskError)
+    case format(ModelFormatError)
+    /// Another process has the store: a service, or an import that runs.
+    case inUse(store: String)
+    case noSpace(store: String, needed: Int, free: Int)
+    /// A manifest or a pointer of the store is not what we wrote.
+    case damaged(file: String, expected: String, found: String)
+    case unknownVersion(String)
+
+    public var message: Bilingual {
+        switch self {
+        case .disk(let error): error.message
+        case .format(let error): error.message
+        case .inUse(let store):
+            Bilingual("\(store): a running tiankong has this store open", zh: "\(store)：正被运行中的 tiankong 使用")
+        case .noSpace(let store, let needed, let free):
+            Bilingual(
+                "\(store): expected \(needed) bytes of free space, found \(free)",
+                zh: "\(store)：需要 \(needed) 字节可用空间，实有 \(free) 字节")
+        case .damaged(let file, let expected, let found):
+            Bilingual("\(file): expected \(expected), found \(found)", zh: "\(file)：应为 \(expected)，实为 \(found)")
+        case .unknownVersion(let version):
+            Bilingual("version \(version): expected in the store, found nothing", zh: "版本 \(version)：不在库中")
+        }
+    }
+
+    public var hint: Bilingual? {
+        switch self {
+        case .disk(let error): error.hint
+        case .format(let error): error.hint
+        case .inUse:
+            Bilingual("stop the service, import, and start it again", zh: "请先停止服务，导入后再启动")
+        case .noSpace: Bilingual("free some space, or name another --state", zh: "请腾出空间，或用 --state 指定别处")
+        case .damaged: Bilingual("import the model again", zh: "请重新导入模型")
+        case .unknownVersion: nil
+        }
+    }
+
+    public var detail: Detail? {
+        switch self {
+        case .format(let error): error.detail
+        case .noSpace(let store, let needed, let free):
+            Detail(field: store, expected: "\(needed) bytes free", found: "\(free)")
+        case .damaged(let file, let expected, let found): Detail(field: file, expected: expected, found: found)
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,79 @@
+import Disk
+import Foundation
+import TestSupport
+import Testing
+
+@Suite("the one door to files")
+struct DiskTests {
+    private let folder: TemporaryFolder
+    private var path: String { folder.path }
+
+    init() throws { folder = try TemporaryFolder() }
+
+    @Test("what is written durably is read back, and replaces what was there")
+    func write() throws {
+        let disk = Disk()
+        try disk.writeDurably("one\n", to: path + "/file")
+        try disk.writeDurably("two\n", to: path + "/file")
+        #expect(try disk.read(path + "/file", atMost: 100) == Array("two\n".utf8))
+        #expect(try disk.list(path) == ["file"])
+    }
+
+    @Test("a write that fails at any step leaves the old file or the new one, and nothing else")
+    func faults() throws {
+        let counting = FaultPlan(failingAt: nil)
+        try Disk(faults: counting).writeDurably("counted", to: path + "/other")
+        try Disk().remove(path + "/other")
+        for step in 0..<counting.steps {
+            try Disk().writeDurably("old", to: path + "/file")
+            #expect(throws: DiskError.self, "step \(step)") {
+                try Disk(faults: FaultPlan(failingAt: step)).writeDurably("new", to: path + "/file")
+            }
+            let text = String(decoding: try Disk().read(path + "/file", atMost: 100), as: UTF8.self)
+            #expect(text == "old" || text == "new")
+            #expect(try Disk().list(path) == ["file"])
+        }
+    }
+
+    @Test("a FIFO, a folder, a loop of links and a missing file are refused without waiting, each with its reason")
+    func notFiles() throws {
+        mkfifo(path + "/fifo", 0o600)
+        symlink(path + "/loop", path + "/loop")
+        #expect(throws: DiskError.notRegular(path: path + "/fifo", found: "a FIFO")) { try MappedFile(path + "/fifo") }
+        #expect(throws: DiskError.notRegular(path: path, found: "a folder")) { try MappedFile(path) }
+        #expect(throws: DiskError.system(call: "open", path: path + "/loop", code: ELOOP)) { try MappedFile(path + "/loop") }
+        #expect(throws: DiskError.system(call: "open", path: path + "/none", code: ENOENT)) { try MappedFile(path + "/none") }
+    }
+
+    @Test("a file larger than allowed is refused before it is in memory")
+    func tooLarge() throws {
+        try Disk().writeDurably("12345", to: path + "/file")
+        #expect(throws: DiskError.tooLarge(path: path + "/file", limit: 4, found: 5)) {
+            try Disk().read(path + "/file", atMost: 4)
+        }
+    }
+
+    @Test("an empty file maps to no bytes")
+    func empty() throws {
+        try Disk().writeDurably("", to: path + "/file")
+        #expect(try MappedFile(path + "/file").bytes.isEmpty)
+    }
+
+    @Test("a mapping outlives its file's name")
+    func mapping() throws {
+        try Disk().writeDurably("old", to: path + "/file")
+        let mapped = try MappedFile(path + "/file")
+        try Disk().writeDurably("new", to: path + "/file")
+        try Disk().remove(path + "/file")
+        #expect(Array(mapped.bytes) == Array("old".utf8))
+    }
+
+    @Test("a lock is held by one, and free again after")
+    func lock() throws {
+        var lock: FileLock? = try FileLock(path + "/lock")
+        #expect(throws: DiskError.locked(path: path + "/lock")) { try FileLock(path + "/lock") }
+        withExtendedLifetime(lock) {}
+        lock = nil
+        _ = try FileLock(path + "/lock")
+    }
+}
