@@ -13,6 +13,13 @@ let swift: [SwiftSetting] = [
 // Kernels are C at -O3 in every configuration: a debug build that computes at -O0 tests something nobody runs.
 let optimized: [CSetting] = [.unsafeFlags(["-O3", "-ffunction-sections", "-fvisibility=hidden"])]
 
+// Swift's libraries go into the binary by these flags of its own and not by --static-swift-stdlib, which would compile
+// everything against modules among which swift-testing's is not: product and tests then share one build.
+let `static` = [
+    "-static-stdlib", "-lFoundationEssentials", "-l_FoundationCShims", "-l_FoundationCollections",
+    "-Xlinker", "--gc-sections",
+]
+
 let package = Package(
     name: "tiankong",
     products: [.executable(name: "tiankong", targets: ["tiankong"])],
@@ -72,7 +79,8 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ],
             swiftSettings: swift),
-        .executableTarget(name: "tiankong", dependencies: ["Appliance"], swiftSettings: swift),
+        .executableTarget(
+            name: "tiankong", dependencies: ["Appliance"], swiftSettings: swift, linkerSettings: [.unsafeFlags(`static`)]),
 
         // Tests read like sentences; Acceptance/ drives the built binary from outside.
         .target(name: "TestSupport", dependencies: ["StrictJSON"], path: "Tests/TestSupport", swiftSettings: swift),
@@ -84,7 +92,7 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "CKernelsTests", dependencies: ["CKernels"], swiftSettings: swift),
         .testTarget(
-            name: "ModelFormatTests", dependencies: ["ModelFormat", "Disk", "StrictJSON", "TestSupport"],
+            name: "ModelFormatTests", dependencies: ["Explain", "ModelFormat", "Disk", "StrictJSON", "TestSupport"],
             swiftSettings: swift),
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "StrictJSON", "TestSupport"], swiftSettings: swift),
         .testTarget(

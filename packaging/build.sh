@@ -5,8 +5,8 @@ build_packages=(git ca-certificates binutils libc6-dev libstdc++-12-dev libgcc-1
     libedit2 libsqlite3-0 libncurses6 libyaml-dev)
 test_packages=(python3 python3-venv curl chromium)
 
-# One configuration for product and tests: release, with Swift's libraries inside.
-build_flags=(-c release --static-swift-stdlib)
+# One configuration for product and tests; what is linked into the product is Package.swift's business.
+build_flags=(-c release)
 
 # Installs those of the given Debian packages that are missing; without the right to, says which.
 install_packages() {

@@ -30,6 +30,10 @@ static inline void store_part(float *p, vf a, int64_t n) { _mm256_maskstore_ps(p
 static inline __m128 folded(vf a) { return _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)); }
 
 #include "vector_body.h"
+
+const tk_kernels tk_avxvnni = {
+    TK_ISA_AVXVNNI, "avxvnni", linear, layer_norm, embed, attend, log_sum_exp, widen, tk_top,
+};
 #pragma clang attribute pop
 #else
 typedef int tk_no_avx2;

@@ -19,9 +19,10 @@ const tk_kernels *tk_kernels_for(tk_isa isa) {
     case TK_ISA_SCALAR: return &tk_reference;
 #if defined(__x86_64__)
     case TK_ISA_AVX2: return has_avx2() ? &tk_avx2 : 0;
+    case TK_ISA_AVXVNNI: return has_avx2() && __builtin_cpu_supports("avxvnni") ? &tk_avxvnni : 0;
     case TK_ISA_AVX512VNNI: return has_avx512() ? &tk_avx512 : 0;
 #endif
-    default: return 0; /* avxvnni comes with its integer kernels */
+    default: return 0;
     }
 }
 
@@ -33,12 +34,4 @@ int64_t tk_linear_scratch(int64_t k) {
 int64_t tk_attend_scratch(int64_t nk, int64_t head) {
     (void)head;
     return TK_QUERIES * ((nk + 15) / 16 * 16);
-}
-
-void tk_pause(void) {
-#if defined(__x86_64__)
-    __builtin_ia32_pause();
-#elif defined(__aarch64__)
-    __asm__ volatile("yield");
-#endif
 }

@@ -6,7 +6,7 @@
 
 extern const tk_kernels tk_reference;
 #if defined(__x86_64__)
-extern const tk_kernels tk_avx2, tk_avx512;
+extern const tk_kernels tk_avx2, tk_avxvnni, tk_avx512;
 #endif
 
 /* Inputs of a layer that are summed before the sum goes to memory: six rows of weights of that length fill three

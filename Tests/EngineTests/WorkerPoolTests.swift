@@ -19,7 +19,7 @@ struct WorkerPoolTests {
         let outcomes = await withTaskGroup(of: Result<Answer, EngineError>.self) { group in
             for _ in 0..<40 {
                 group.addTask {
-                    do { return .success(try await fillMask.answer(Question(text))) } catch { return .failure(error) }
+                    do throws(EngineError) { return .success(try await fillMask.answer(Question(text))) } catch { return .failure(error) }
                 }
             }
             return await group.reduce(into: []) { $0.append($1) }

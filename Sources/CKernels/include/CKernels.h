@@ -40,7 +40,7 @@ typedef struct {
     tk_dtype dtype;
     int64_t ldw;
     const float *bias;     /* [n], or NULL */
-    const float *residual; /* [m][n], or NULL; may be y itself (same address and stride) */
+    const float *residual; /* [m][n], or NULL; must not overlap y */
     int64_t ldr;
     float *y; /* [m][n] */
     int64_t ldy;
@@ -73,26 +73,20 @@ typedef struct tk_kernels {
         const float *q, int64_t ldq, const float *k, int64_t ldk, const float *v, int64_t ldv, float *out, int64_t ldo,
         int64_t nq, int64_t nk, int64_t head, float scale, float *scratch);
 
-    /* log Σ exp(x[i] · inverse_temperature), without overflow on the way; −∞ for n = 0. */
+    /* log Σ exp(x[i] · inverse_temperature), without overflow on the way; n ≥ 1. */
     float (*log_sum_exp)(const float *x, int64_t n, float inverse_temperature);
 
     /* y[i] = x[i] as float, exactly. */
     void (*widen)(float *y, const void *x, tk_dtype dtype, int64_t n);
 
-    /* Index of the first infinity or NaN, or −1. */
-    int64_t (*first_nonfinite)(const void *x, tk_dtype dtype, int64_t n);
-
-    /* The `count` largest: value descending, equal values by lower index first. NaN is never among them. Returns how
+    /* The `count` largest: value descending, equal values by lower index first. NaN and −∞ are never among them. Returns how
      * many were written (fewer than count where there are not so many). n < 2³¹. index, value: [count]. */
     int64_t (*top)(const float *x, int64_t n, int64_t count, int32_t *index, float *value);
 } tk_kernels;
 
 /* Constant and valid for ever, or NULL where this build or this machine lacks it. avx2 and avxvnni share all of the
- * above; avx512vnni asks for AVX-512 F, BW, DQ, VL and VNNI. */
+ * above (they will differ in integers); avx512vnni asks for AVX-512 F, BW, DQ, VL and VNNI. */
 TK_API const tk_kernels *tk_kernels_for(tk_isa isa);
-
-/* The strongest that tk_kernels_for knows here. */
-TK_API tk_isa tk_best_isa(void);
 
 /* In floats; enough for every instruction set, and for every smaller k, nk or head. */
 TK_API int64_t tk_linear_scratch(int64_t k);
