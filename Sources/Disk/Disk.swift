@@ -30,8 +30,8 @@ extension Disk {
     /// The whole file, ordinary files only. Links are followed; a loop is an error.
     public func read(_ path: String, atMost limit: Int) throws(DiskError) -> [UInt8] {
         let file = try MappedFile(path)
-        guard file.bytes.count <= limit else { throw .tooLarge(path: path, limit: limit, found: file.bytes.count) }
-        return [UInt8](file.bytes)
+        guard file.count <= limit else { throw .tooLarge(path: path, limit: limit, found: file.count) }
+        return file.withBytes { [UInt8]($0) }
     }
 
     /// Whether something is there; a link that leads nowhere counts as something.

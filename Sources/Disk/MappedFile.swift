@@ -5,11 +5,23 @@ import Glibc
 /// `@unchecked Sendable`: the pointer is to read-only memory that is never changed or moved while the object lives
 /// (mapped files of ours are private, immutable and only ever replaced by rename), so any thread may read it.
 public class SharedBytes: @unchecked Sendable {
-    public let bytes: UnsafeRawBufferPointer
+    /// Only while somebody is known to hold this object: a local variable is let go after its last use, which may be
+    /// this very line. For everything short-lived there is `withBytes`.
+    public let addressWhileHeld: UnsafeRawBufferPointer
 
     /// - Parameter bytes: memory that is never freed or changed, as a constant of the binary is.
     public init(immortal bytes: UnsafeRawBufferPointer) {
-        self.bytes = bytes
+        addressWhileHeld = bytes
+    }
+
+    public var count: Int { addressWhileHeld.count }
+
+    /// The bytes, held for as long as `body` runs.
+    public func withBytes<Value, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        defer { withExtendedLifetime(self) {} }
+        return try body(addressWhileHeld)
     }
 }
 
@@ -33,7 +45,7 @@ public final class MappedFile: SharedBytes, @unchecked Sendable {
     }
 
     deinit {
-        if bytes.count > 0 { munmap(UnsafeMutableRawPointer(mutating: bytes.baseAddress), bytes.count) }
+        if count > 0 { munmap(UnsafeMutableRawPointer(mutating: addressWhileHeld.baseAddress), count) }
     }
 
     private static func map(_ file: Int32, _ count: Int, _ path: String) throws(DiskError) -> UnsafeRawBufferPointer {

@@ -10,13 +10,15 @@ struct Batch: Sendable {
     private(set) var blankStarts: [Int] = [0]
 
     var sequences: Int { starts.count - 1 }
-    var longest: Int { zip(starts, starts.dropFirst()).map { $1 - $0 }.max() ?? 0 }
+    /// Tokens of the longest sequence.
+    private(set) var longest = 0
 
     /// - Parameter blanks: positions within the sequence, rising.
     mutating func append(_ sequence: [Int32], blanks positions: [Int]) {
         let start = ids.count
         ids += sequence
         starts.append(ids.count)
+        longest = max(longest, sequence.count)
         blanks += positions.map { start + $0 }
         blankStarts.append(blanks.count)
     }

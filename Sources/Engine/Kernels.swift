@@ -97,7 +97,7 @@ struct Kernels: Sendable {
     }
 
     func widen(_ tensor: StoredTensor, into y: Floats) {
-        table.widen(y, tensor.bytes.baseAddress, tensor.dtype.code, Int64(tensor.bytes.count / tensor.dtype.width))
+        tensor.withBytes { table.widen(y, $0.baseAddress, tensor.dtype.code, Int64(tensor.count)) }
     }
 
     static func linearScratch(inputs k: Int) -> Int { Int(tk_linear_scratch(Int64(k))) }

@@ -93,7 +93,7 @@ private struct WeightReader {
 
     private func vector(_ name: String) throws(EngineError) -> UnsafePointer<Float> {
         let tensor = try tensor(name)
-        let floats = arena.allocate(tensor.bytes.count / tensor.dtype.width)
+        let floats = arena.allocate(tensor.count)
         kernels.widen(tensor, into: floats)
         return UnsafePointer(floats)
     }
@@ -103,7 +103,7 @@ private struct WeightReader {
         _ name: String, outputs: Int, inputs: Int, weightName: String? = nil, biasName: String? = nil
     ) throws(EngineError) -> Dense {
         let weight = try tensor(weightName ?? name + ".weight")
-        guard let address = weight.bytes.baseAddress, weight.shape == [outputs, inputs] else {
+        guard let address = weight.addressWhileHeld, weight.shape == [outputs, inputs] else {
             throw .tensorMissing(weight.name)
         }
         return Dense(
@@ -119,7 +119,7 @@ private struct WeightReader {
 
     func embeddings(_ shape: ModelShape) throws(EngineError) -> Embeddings {
         let words = try tensor("bert.embeddings.word_embeddings.weight")
-        guard let address = words.bytes.baseAddress else { throw .tensorMissing(words.name) }
+        guard let address = words.addressWhileHeld else { throw .tensorMissing(words.name) }
         return Embeddings(
             words: address, dtype: words.dtype, position: try vector("bert.embeddings.position_embeddings.weight"),
             type0: try vector("bert.embeddings.token_type_embeddings.weight"),

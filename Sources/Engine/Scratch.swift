@@ -18,10 +18,11 @@ struct Scratch {
     private(set) var inner = FloatBuffer()  // [T][F]
     private(set) var logits = FloatBuffer()  // [decodedTogether][V]
     /// One a thread: what a kernel needs for itself.
-    private(set) var own: [FloatBuffer]
+    let own: UnsafeMutableBufferPointer<FloatBuffer>
 
     init(threads: Int) {
-        own = Array(repeating: FloatBuffer(), count: threads)
+        own = .allocate(capacity: threads)
+        own.initialize(repeating: FloatBuffer())
     }
 
     mutating func reserve(_ batch: Batch, _ shape: ModelShape) {
@@ -42,7 +43,8 @@ struct Scratch {
     }
 
     func release() {
-        for buffer in [x, blanks, query, key, value, context, sum, inner, logits] + own { buffer.release() }
+        for buffer in [x, blanks, query, key, value, context, sum, inner, logits] + Array(own) { buffer.release() }
+        own.deallocate()
     }
 }
 

@@ -43,10 +43,12 @@ enum FileSource {
     /// - Parameter limit: bytes that such a file may have at most.
     func json(_ name: String, atMost limit: Int = 64 << 20) throws(ModelFormatError) -> JSON {
         let bytes = try bytes(name)
-        guard bytes.bytes.count <= limit else {
-            throw .disk(.tooLarge(path: path(name), limit: limit, found: bytes.bytes.count))
+        guard bytes.count <= limit else {
+            throw .disk(.tooLarge(path: path(name), limit: limit, found: bytes.count))
         }
-        do { return try JSON(parsing: bytes.bytes) } catch { throw .json(file: path(name), error) }
+        do { return try bytes.withBytes { raw throws(JSONError) in try JSON(parsing: raw) } } catch {
+            throw .json(file: path(name), error)
+        }
     }
 }
 

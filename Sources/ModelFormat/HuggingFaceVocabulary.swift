@@ -29,7 +29,8 @@ struct HuggingFaceVocabulary {
     /// Lines end with byte 0x0A alone: two pieces of bert-base-chinese contain U+2028. A CR before the LF belongs to
     /// the line end, as transformers reads it.
     private static func lines(of bytes: SharedBytes, file: String) throws(ModelFormatError) -> [String] {
-        var lines = bytes.bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
+        let text = bytes.withBytes { [UInt8]($0) }
+        var lines = text.split(separator: 0x0A, omittingEmptySubsequences: false)
         if lines.last?.isEmpty == true { lines.removeLast() }
         var pieces: [String] = []
         pieces.reserveCapacity(lines.count)

@@ -14,6 +14,7 @@ struct HuggingFaceWeights {
     init(_ source: FileSource, _ shape: ModelShape) throws(ModelFormatError) {
         for file in try Self.files(source) { try add(file) }
         try tieDecoder(source)
+        try chooseBias()
         try checkShapes(source, shape)
     }
 
@@ -69,11 +70,7 @@ struct HuggingFaceWeights {
         for tensor in file.tensors {
             guard let name = Self.canonical(tensor.name) else { continue }
             if let known = tensors[name] {
-                // The decoder's bias under both its names is one tensor if it is the same bits.
-                guard known.isEqual(to: tensor) else {
-                    throw .tensorTwice(file: tensor.file, tensor: name, keys: [known.name, tensor.name])
-                }
-                continue
+                throw .tensorTwice(file: tensor.file, tensor: name, keys: [known.name, tensor.name])
             }
             tensors[name] = tensor
         }
@@ -91,7 +88,6 @@ struct HuggingFaceWeights {
         if name.hasPrefix("bert.pooler.") || name.hasPrefix("cls.seq_relationship.") || name.hasSuffix(".position_ids") {
             return nil
         }
-        if name == "cls.predictions.decoder.bias" { return "cls.predictions.bias" }
         if name.hasSuffix("LayerNorm.gamma") { return String(name.dropLast("gamma".count)) + "weight" }
         if name.hasSuffix("LayerNorm.beta") { return String(name.dropLast("beta".count)) + "bias" }
         return name
@@ -118,6 +114,17 @@ struct HuggingFaceWeights {
         }
     }
 
+    /// `decoder.bias` is another name of `predictions.bias`. A tied model has one bias, stored once or twice; in an
+    /// untied one transformers trains both and adds the decoder's.
+    private mutating func chooseBias() throws(ModelFormatError) {
+        let name = "cls.predictions.bias"
+        guard let own = tensors.removeValue(forKey: "cls.predictions.decoder.bias") else { return }
+        if let other = tensors[name], isTied, !other.isEqual(to: own) {
+            throw .tensorTwice(file: own.file, tensor: name, keys: [other.name, own.name])
+        }
+        tensors[name] = own
+    }
+
     private func checkShapes(_ source: FileSource, _ shape: ModelShape) throws(ModelFormatError) {
         let expected = shape.expectedTensors(tied: isTied)
         for (name, sizes) in expected {
@@ -137,7 +144,11 @@ struct HuggingFaceWeights {
 
 extension StoredTensor {
     fileprivate func isEqual(to other: StoredTensor) -> Bool {
-        dtype == other.dtype && shape == other.shape && bytes.count == other.bytes.count
-            && (bytes.isEmpty || memcmp(bytes.baseAddress!, other.bytes.baseAddress!, bytes.count) == 0)
+        guard dtype == other.dtype, shape == other.shape, byteCount == other.byteCount, byteCount > 0 else {
+            return dtype == other.dtype && shape == other.shape
+        }
+        return withBytes { mine in
+            other.withBytes { theirs in memcmp(mine.baseAddress!, theirs.baseAddress!, byteCount) == 0 }
+        }
     }
 }

@@ -18,7 +18,8 @@ struct SafeTensors {
     static let longestHeader = 100_000_000
 
     init(_ bytes: SharedBytes, file: String) throws(ModelFormatError) {
-        let all = bytes.bytes
+        let all = bytes.addressWhileHeld
+        defer { withExtendedLifetime(bytes) {} }
         guard all.count >= 8 else {
             throw .header(file: file, expected: "at least 8 bytes", found: "\(all.count)")
         }

@@ -21,14 +21,27 @@ public struct StoredTensor: Sendable {
     private let owner: SharedBytes
     private let range: Range<Int>
 
-    public var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(rebasing: owner.bytes[range]) }
+    /// Elements.
     public var count: Int { range.count / dtype.width }
+    public var byteCount: Int { range.count }
+
+    /// The bytes, held for as long as `body` runs.
+    public func withBytes<Value, Failure: Error>(
+        _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        try owner.withBytes { all throws(Failure) in try body(UnsafeRawBufferPointer(rebasing: all[range])) }
+    }
+
+    /// Only for who holds this tensor, or the contents it belongs to, for as long as the address is used.
+    public var addressWhileHeld: UnsafeRawPointer? {
+        range.isEmpty ? nil : UnsafeRawBufferPointer(rebasing: owner.addressWhileHeld[range]).baseAddress
+    }
 
     /// A whole file is one tensor.
     ///
     /// - Throws: `.tensorSize`: the file's length is not the shape's.
     public init(name: String, dtype: DType, shape: [Int], bytes: SharedBytes) throws(ModelFormatError) {
-        try self.init(name: name, dtype: dtype, shape: shape, owner: bytes, range: 0..<bytes.bytes.count, file: name)
+        try self.init(name: name, dtype: dtype, shape: shape, owner: bytes, range: 0..<bytes.count, file: name)
     }
 
     /// - Precondition: `range` lies within `owner`.
@@ -76,7 +89,7 @@ public struct StoredTensor: Sendable {
     }
 
     /// SHA-256 of the bytes as they are stored.
-    public func digest() -> Digest { Digest(of: bytes) }
+    public func digest() -> Digest { withBytes { Digest(of: $0) } }
 
     /// - Throws: `.notFinite` with the first element that is a NaN or an infinity. Reads every byte.
     public func checkFinite() throws(ModelFormatError) {
@@ -85,11 +98,13 @@ public struct StoredTensor: Sendable {
     }
 
     private var firstNonFinite: Int? {
-        switch dtype {
-        // All exponent bits set: infinity or NaN (IEEE 754).
-        case .f32: bytes.firstIndex(ofAllOnes: 0x7F80_0000 as UInt32)
-        case .f16: bytes.firstIndex(ofAllOnes: 0x7C00 as UInt16)
-        case .bf16: bytes.firstIndex(ofAllOnes: 0x7F80 as UInt16)
+        withBytes { bytes in
+            switch dtype {
+            // All exponent bits set: infinity or NaN (IEEE 754).
+            case .f32: bytes.firstIndex(ofAllOnes: 0x7F80_0000 as UInt32)
+            case .f16: bytes.firstIndex(ofAllOnes: 0x7C00 as UInt16)
+            case .bf16: bytes.firstIndex(ofAllOnes: 0x7F80 as UInt16)
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ extension ModelStore {
         _ contents: ModelContents, release: String?, fallback: String, origin: VersionManifest.Origin,
         created: String, progress: @escaping @Sendable (Int, Int) -> Void = { _, _ in }
     ) async throws(StoreError) -> VersionManifest {
-        let total = contents.tensors.reduce(0) { $0 + $1.bytes.count }
+        let total = contents.tensors.reduce(0) { $0 + $1.byteCount }
         try checkSpace(for: total)
         let digests = try await write(contents.tensors, total: total, progress: progress)
         let fingerprint = contents.fingerprint(digests: digests)
@@ -76,7 +76,7 @@ extension ModelStore {
         _ tensors: [StoredTensor], total: Int, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(StoreError) -> [String: Digest] {
         // The largest first: the lanes then end at about the same time.
-        let queue = WorkList(tensors.sorted { $0.bytes.count > $1.bytes.count })
+        let queue = WorkList(tensors.sorted { $0.byteCount > $1.byteCount })
         let lanes = await withTaskGroup(of: Result<[String: Digest], StoreError>.self) { group in
             for _ in 0..<2 {
                 group.addTask {
@@ -108,7 +108,7 @@ extension ModelStore {
         // Two lanes may hold equal tensors under two names: the temporary name is the tensor's own.
         let temporary = "\(path).\(tensor.name.count).\(tensor.name).partial"
         try onDisk { () throws(DiskError) in
-            try disk.writeNew(tensor.bytes, to: temporary)
+            try tensor.withBytes { bytes throws(DiskError) in try disk.writeNew(bytes, to: temporary) }
             try disk.renameUnsynced(temporary, to: path)
         }
         return digest

@@ -17,7 +17,7 @@ final class WorkList: Sendable {
             guard state.index < tensors.count else { return nil }
             let tensor = tensors[state.index]
             state.index += 1
-            state.bytes += tensor.bytes.count
+            state.bytes += tensor.byteCount
             return (tensor, state.bytes)
         }
     }

@@ -70,6 +70,16 @@ struct VariantTests {
         #expect(!contents.isTied)
     }
 
+    @Test("of an untied model's two biases the decoder's counts")
+    func untiedBias() throws {
+        let contents = try contents { model in
+            model.config.append(("tie_word_embeddings", false))
+            model.tensors.append(.init(name: "cls.predictions.decoder.weight", shape: [7, 4], bytes: Array(repeating: 1, count: 112)))
+            model.tensors.append(.init(name: "cls.predictions.decoder.bias", shape: [7], bytes: Array(repeating: 2, count: 28)))
+        }
+        #expect(contents["cls.predictions.bias"]!.withBytes { Array($0) } == Array(repeating: 2, count: 28))
+    }
+
     @Test("tokenizer.json serves where vocab.txt lacks; tokenizer_config.json goes over it")
     func tokenizerFile() throws {
         let model = GoodModel()

@@ -15,7 +15,7 @@ struct PageRoutes: Sendable {
     private init(_ path: String, _ file: String, _ type: String) {
         self.path = path
         self.type = type
-        guard let bytes = Resources.file(file)?.bytes else { preconditionFailure("\(file) is not in the binary") }
+        guard let bytes = Resources.file(file)?.addressWhileHeld else { preconditionFailure("\(file) is not in the binary") }
         body = ByteBuffer(bytes: bytes)
         tag = "\"" + SHA256.hash(data: bytes).prefix(8).map { String(UInt16($0) + 0x100, radix: 16).dropFirst() }.joined() + "\""
     }

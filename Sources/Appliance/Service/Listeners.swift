@@ -72,8 +72,10 @@ struct Listeners: Sendable {
                 onServerRunning: { channel in
                     // Asking needs no group: the socket is for everyone on the machine.
                     if channel.localAddress?.pathname != nil { chmod(path, 0o666) }
-                    let place = channel.localAddress?.pathname ?? channel.localAddress.map { "\($0)" } ?? "?"
-                    logger.info("listening", metadata: ["address": "\(place)"])
+                    let port = channel.localAddress?.port
+                    let place = channel.localAddress?.pathname
+                        ?? channel.localAddress?.ipAddress.flatMap { host in port.map { Endpoint(host: host, port: $0).description } }
+                    logger.info("listening", metadata: ["address": "\(place ?? name)"])
                 },
                 logger: quiet))
     }
