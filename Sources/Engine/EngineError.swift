@@ -75,7 +75,7 @@ public enum EngineError: Explained, Equatable {
         case .unknownTarget(let index, let text, let pieces):
             Detail(
                 field: "targets[\(index)]", expected: "one piece of the vocabulary",
-                found: pieces.count > 1 ? "\(pieces.count) pieces: " + pieces.joined(separator: " ") : text)
+                found: pieces.count > 1 ? "\(pieces.count) pieces: " + pieces.joined(separator: " ") : "\"\(text)\"")
         default: nil
         }
     }
