@@ -36,29 +36,17 @@ extension Appliance {
     }
 
     private func bytes(of request: Request, _ context: Context, limit: Int) async throws -> ByteBuffer {
-        let deadline = context.arrived + Self.bodyTime
         let body = request.body
-        let outcome = try await withThrowingTaskGroup(of: ByteBuffer?.self) { group in
-            group.addTask {
-                var all = ByteBuffer()
-                for try await var part in body {
-                    all.writeBuffer(&part)
-                    if all.readableBytes > limit { throw tooLarge("more") }
-                }
-                return all
+        let late = Problem(
+            .requestTimeout, field: "the body", expected: "all of it within \(Self.bodyTime)", found: "less")
+        return try await context.within(Self.bodyTime, else: late) {
+            var all = ByteBuffer()
+            for try await var part in body {
+                all.writeBuffer(&part)
+                if all.readableBytes > limit { throw tooLarge("more") }
             }
-            group.addTask {
-                try await Task.sleep(until: deadline, clock: .continuous)
-                return nil
-            }
-            defer { group.cancelAll() }
-            return try await group.next() ?? nil
+            return all
         }
-        guard let outcome else {
-            throw Problem(
-                .requestTimeout, field: "the body", expected: "all of it within \(Self.bodyTime)", found: "less")
-        }
-        return outcome
     }
 }
 

@@ -31,17 +31,7 @@ struct Appliance: Sendable {
     func beforeDeadline<Value: Sendable>(
         of context: Context, _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
-        let deadline = context.arrived + settings.limits.deadline
-        return try await withThrowingTaskGroup(of: Value?.self) { group in
-            group.addTask { try await body() }
-            group.addTask {
-                try await Task.sleep(until: deadline, clock: .continuous)
-                return nil
-            }
-            defer { group.cancelAll() }
-            guard let value = try await group.next() ?? nil else { throw late }
-            return value
-        }
+        try await context.within(settings.limits.deadline, else: late, body)
     }
 
     private var late: Problem {
