@@ -103,7 +103,8 @@ extension Settings {
 
     /// The known key that is the fewest edits away, if it is close enough to be a slip of the finger.
     private static func nearest(to path: String) -> String? {
-        let ranked = Key.all.map { ($0.path, distance($0.path, path)) }.min { $0.1 < $1.1 }
+        let sections = Key.all.compactMap { key in key.path.lastIndex(of: ".").map { String(key.path[..<$0]) } }
+        let ranked = (Key.all.map(\.path) + sections).map { ($0, distance($0, path)) }.min { $0.1 < $1.1 }
         guard let (nearest, distance) = ranked, distance <= max(2, path.count / 3) else { return nil }
         return nearest
     }

@@ -131,4 +131,16 @@ extension ModelStore {
         }
         return contents
     }
+
+    /// Reads every byte of a version and takes its digests anew: seconds for a large one.
+    ///
+    /// - Throws: `.damaged` with the file that is not what was written.
+    public func verify(_ manifest: VersionManifest) throws(StoreError) {
+        let contents = try contents(of: manifest)
+        for tensor in manifest.tensors {
+            guard let digest = contents[tensor.name]?.withBytes({ Digest(of: $0) }), digest == tensor.digest else {
+                throw .damaged(file: layout.tensor(tensor.digest), expected: "the bytes it is named by", found: "others")
+            }
+        }
+    }
 }

@@ -92,7 +92,7 @@ struct Examination {
                 return add(name, .good, say("none yet: the default model answers", zh: "尚无：由内置模型作答"))
             }
             let manifest = try store.manifest(of: current)
-            _ = try store.contents(of: manifest)
+            try store.verify(manifest)
             add(name, .good, say("\(try store.versions().count) kept, current \(manifest.release)", zh: "共 \(try store.versions().count) 个，当前 \(manifest.release)"))
         } catch {
             add(name, .bad, error.message.text(in: language), mend: error.hint?.text(in: language))

@@ -28,7 +28,7 @@ enum Routes {
     static func router(_ appliance: Appliance) -> Router<Context> {
         let router = Router(context: Context.self, options: .autoGenerateHeadEndpoints)
         router.add(middleware: Envelope(appliance: appliance))
-        router.add(middleware: RateLimit(requestsPerSecond: appliance.settings.limits.requestsPerSecond))
+        router.add(middleware: RateLimit(appliance.settings))
 
         let fill = FillRoutes(appliance: appliance)
         router.post("/v1/fill", use: fill.fill)

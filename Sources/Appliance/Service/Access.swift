@@ -12,9 +12,9 @@ enum Access {
     static func check(_ request: Request, _ context: Context, _ appliance: Appliance) throws(Problem) {
         if context.isLocalSocket { return }
         let access = appliance.settings.access
-        if let peer = context.peer, !access.networks.contains(where: { $0.contains(peer) }) {
+        if let client = clientAddress(request, context, access), !access.networks.contains(where: { $0.contains(client) }) {
             throw Problem(
-                .forbiddenNetwork, field: "access.networks", expected: "an address of a listed network", found: peer)
+                .forbiddenNetwork, field: "access.networks", expected: "an address of a listed network", found: client)
         }
         let hosts = ourNames(access, context)
         if let authority = request.head.authority, let host = hostName(authority), !hosts.contains(host), !isAddress(host) {
@@ -29,6 +29,18 @@ enum Access {
                     hint: .init("add the name to access.hosts", zh: "请将该名称加入 access.hosts"))
             }
         }
+    }
+
+    /// The address a TCP request comes from: the peer's, or, where that is a trusted proxy, the nearest address of
+    /// `X-Forwarded-For` that is none. What stands further left in that field is what the client itself wrote.
+    static func clientAddress(_ request: Request, _ context: Context, _ access: Settings.Access) -> String? {
+        guard let peer = context.peer else { return nil }
+        let isTrusted = { (address: String) in access.trustedProxies.contains { $0.contains(address) } }
+        guard isTrusted(peer) else { return peer }
+        let hops = request.headers[values: .forwardedFor].flatMap { $0.split(separator: ",") }
+            .map { String($0.filter { $0 != " " }) }
+        for hop in hops.reversed() where !isTrusted(hop) { return hop }
+        return hops.first ?? peer
     }
 
     private static func ourNames(_ access: Settings.Access, _ context: Context) -> [String] {

@@ -27,16 +27,12 @@ struct Listeners: Sendable {
             unlink(socket)
             _ = lock
         }
-        let failure = Mutex<(any Error)?>(nil)
-        let warming = Warming {
-            do { try await warm() } catch {
-                failure.withLock { $0 = error }
-                throw error
-            }
-        }
+        let failure = FirstFailure()
+        let warming = Warming { try await failure.keeping(warm) }
         let servers = Side(
             services: [server(.unixDomainSocket(path: socket), named: socket)]
-                + appliance.settings.listen.map { server(.hostname($0.host, port: $0.port), named: "\($0)") })
+                + appliance.settings.listen.map { server(.hostname($0.host, port: $0.port), named: "\($0)") },
+            failure: failure)
         var configuration = ServiceGroupConfiguration(
             services: [.init(service: servers), .init(service: warming)],
             gracefulShutdownSignals: [.sigterm, .sigint], logger: quiet)
@@ -44,7 +40,7 @@ struct Listeners: Sendable {
         do {
             try await ServiceGroup(configuration: configuration).run()
         } catch {
-            throw failure.withLock { $0 } ?? error
+            throw failure.error ?? error
         }
         appliance.pool.stop()
         appliance.logger.info("stopped")
@@ -53,7 +49,7 @@ struct Listeners: Sendable {
     /// The libraries' own chatter is for those who debug.
     private var quiet: Logger {
         var logger = appliance.logger
-        logger.logLevel = max(logger.logLevel, .error)
+        logger.logLevel = max(logger.logLevel, .critical)
         return logger
     }
 
@@ -96,10 +92,25 @@ struct Listeners: Sendable {
 /// Services side by side, told to stop at the same moment.
 private struct Side: Service {
     let services: [any Service]
+    let failure: FirstFailure
 
     func run() async throws {
         try await withThrowingDiscardingTaskGroup { group in
-            for service in services { group.addTask { try await service.run() } }
+            for service in services { group.addTask { try await failure.keeping(service.run) } }
+        }
+    }
+}
+
+/// What went wrong first is why the service ends; what it was doing meanwhile then fails as well, and says less.
+private final class FirstFailure: Sendable {
+    private let first = Mutex<(any Error)?>(nil)
+
+    var error: (any Error)? { first.withLock { $0 } }
+
+    func keeping(_ body: () async throws -> Void) async throws {
+        do { try await body() } catch {
+            first.withLock { $0 = $0 ?? error }
+            throw error
         }
     }
 }

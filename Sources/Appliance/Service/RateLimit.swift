@@ -1,3 +1,4 @@
+import ApplianceConfiguration
 import Explain
 import Hummingbird
 import Synchronization
@@ -17,14 +18,19 @@ struct RateLimit: RouterMiddleware {
     private let table = Table()
     private static let mostBuckets = 10_000
 
-    init(requestsPerSecond: Int) {
-        rate = Double(requestsPerSecond)
+    private let access: Settings.Access
+
+    init(_ settings: Settings) {
+        rate = Double(settings.limits.requestsPerSecond)
+        access = settings.access
     }
 
     func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
-        if let peer = context.peer, !Self.isLoopback(peer), !take(peer, at: context.arrived) {
+        if let client = Access.clientAddress(request, context, access), !Self.isLoopback(client),
+            !take(client, at: context.arrived)
+        {
             throw Problem(
                 .tooManyRequests, field: "requests_per_second", expected: "at most \(Int(rate))", found: "more",
                 hint: .init("slow down, or raise limits.requests_per_second", zh: "请放慢，或调高 limits.requests_per_second"))

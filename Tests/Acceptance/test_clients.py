@@ -1,0 +1,129 @@
+"""Clients that others wrote, unchanged, and the description they go by."""
+import json, pathlib, re
+
+import jsonschema, pytest
+from huggingface_hub import InferenceClient
+from huggingface_hub.errors import HfHubHTTPError
+from openapi_spec_validator import validate
+
+FIXTURES = pathlib.Path(__file__).parents[1] / "Fixtures"
+ROOT = FIXTURES.parents[1]
+PIPELINE = [json.loads(line) for line in open(FIXTURES / "pipeline.jsonl", encoding="utf8")]
+
+
+def near(ours, theirs):
+    """Equal but for the last digits of a score."""
+    if isinstance(theirs, list):
+        assert len(ours) == len(theirs)
+        for a, b in zip(ours, theirs):
+            near(a, b)
+    else:
+        assert {k: v for k, v in ours.items() if k != "score"} == {k: v for k, v in theirs.items() if k != "score"}
+        assert abs(ours["score"] - theirs["score"]) < 1e-4
+
+
+@pytest.mark.parametrize("row", PIPELINE, ids=lambda r: json.dumps([r["inputs"], r["parameters"]], ensure_ascii=False))
+def test_the_hugging_face_shape_answers_as_the_pipeline_does(service, row):
+    for path in ("/", "/models/bert-base-chinese"):
+        answer = service.tcp.post(path, {"inputs": row["inputs"], "parameters": row["parameters"]})
+        assert answer.status == 200, answer.body
+        near(answer.json, row["answer"])
+
+
+def test_inference_client_of_huggingface_hub_works_unchanged(service):
+    client = InferenceClient(model=service.url)
+    compared = 0
+    for row in PIPELINE:
+        if isinstance(row["inputs"], str) and set(row["parameters"]) <= {"top_k", "targets"}:
+            if row["answer"] and isinstance(row["answer"][0], dict):
+                answers = client.fill_mask(row["inputs"], **row["parameters"])
+                near([{k: v for k, v in vars(c).items() if k in row["answer"][0]} for c in answers], row["answer"])
+                compared += 1
+    assert compared >= 3
+    with pytest.raises(HfHubHTTPError) as refused:
+        client.fill_mask("没有空")
+    assert refused.value.response.status_code == 400
+
+
+def test_inference_client_passes_several_blanks_on(service):
+    blanks = InferenceClient(model=service.url).fill_mask("学而不思则[MASK]，思而不学则[MASK]。", top_k=2)
+    row = next(r for r in PIPELINE if isinstance(r["inputs"], str) and r["inputs"].count("[MASK]") > 1)
+    assert len(blanks) == 2 and isinstance(row["answer"][0], list)
+    for blank in blanks:
+        assert len(blank) == 2 and {"score", "token", "token_str", "sequence"} <= set(blank[0])
+
+
+def description(service):
+    return service.tcp.get("/openapi.json").json
+
+
+def test_the_description_is_valid_and_names_every_route_and_no_other(service):
+    document = description(service)
+    validate(document)
+    table = (ROOT / "Sources/Appliance/Routes/Routes.swift").read_text().split("static let table")[1].split("\n    ]")[0]
+    routes = {path: {m.lower() for m in re.findall(r'"(\w+)"', methods)} for path, methods in re.findall(r'\("(/[^"]*)", \[([^\]]*)\]\)', table)}
+    described = {path: set(item) & {"get", "post", "put", "delete", "patch"} for path, item in document["paths"].items()}
+    assert routes == described
+    for path, methods in described.items():
+        for method in {"get", "post", "put", "delete"} - methods:
+            answer = service.tcp.request(method.upper(), path.replace("{name}", "a"))
+            assert answer.status == 405 and set(answer.headers["Allow"].lower().split(", ")) == methods
+
+
+@pytest.mark.parametrize("method,path,body", [
+    ("GET", "/v1/status", None), ("GET", "/healthz", None), ("GET", "/readyz", None),
+    ("POST", "/v1/fill", {"text": "画龙点[MASK]"}), ("POST", "/v1/fill", {"text": "画龙点[MASK]", "targets": ["睛", "石"]}),
+    ("POST", "/v1/fill", {"text": "没有空"}), ("POST", "/v1/fill", {"text": "[MASK]", "span": "auto"}), ("POST", "/v1/fill", {"x": 1}),
+    ("POST", "/", {"inputs": "画龙点[MASK]"}), ("POST", "/", {"inputs": ["画龙点[MASK]", "学而不思则[MASK]，思而不学则[MASK]"]}), ("POST", "/", {"inputs": 1}),
+])
+def test_live_answers_are_as_described(service, method, path, body):
+    document = description(service)
+    answer = service.tcp.request(method, path, body and json.dumps(body).encode(), {"Content-Type": "application/json"} if body else {})
+    responses = document["paths"][path][method.lower()]["responses"]
+    response = responses.get(str(answer.status)) or responses[f"{answer.status // 100}XX"]
+    while "$ref" in response:
+        response = resolve(document, response["$ref"])
+    schema = response["content"]["application/json"]["schema"]
+    jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json)
+    assert answer.headers["X-Request-Id"]
+
+
+def resolve(document, pointer):
+    for part in pointer.lstrip("#/").split("/"):
+        document = document[part.replace("~1", "/")]
+    return document
+
+
+def test_examples_of_the_description_are_answered(service):
+    document = description(service)
+    tried = 0
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            content = operation.get("requestBody", {}).get("content", {}).get("application/json", {}) if isinstance(operation, dict) else {}
+            for example in content.get("examples", {}).values():
+                answer = service.tcp.request(method.upper(), path.replace("{name}", "bert-base-chinese"), json.dumps(example["value"]).encode(), {"Content-Type": "application/json"})
+                assert answer.status == 200, (path, example, answer.body)
+                tried += 1
+    assert tried >= 2
+
+
+def test_metrics_are_what_prometheus_reads(service):
+    service.unix.fill("画龙点[MASK]")
+    service.unix.fill("没有空")
+    text = service.unix.get("/metrics").body.decode()
+    types, values = {}, {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split(" ")
+            assert name not in types
+            types[name] = kind
+        elif not line.startswith("#"):
+            name, labels, value = re.fullmatch(r'([a-z_]+)(\{(?:[a-z_]+="(?:[^"\\]|\\.)*",?)*\})? (\S+)', line).groups()
+            assert (name, labels) not in values, "a series twice"
+            values[name, labels] = float(value)
+            base = re.sub(r"_(bucket|sum|count)$", "", name)
+            assert name in types or types[base] == "histogram"
+    assert values["tiankong_ready", None] == 1
+    assert values["tiankong_errors_total", '{code="no_blank"}'] >= 1
+    assert values["tiankong_requests_total", '{route="/v1/fill",status="200"}'] >= 1
+    assert values["tiankong_request_seconds_bucket", '{route="/v1/fill",le="+Inf"}'] == values["tiankong_request_seconds_count", '{route="/v1/fill"}']
