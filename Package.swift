@@ -38,7 +38,8 @@ let package = Package(
         // Said and read everywhere.
         .target(name: "Explain", swiftSettings: swift),
         .target(name: "StrictJSON", dependencies: ["Explain"], swiftSettings: swift),
-        .target(name: "Disk", dependencies: ["Explain"], swiftSettings: swift),
+        .target(name: "CSyscalls"),
+        .target(name: "Disk", dependencies: ["Explain", "CSyscalls"], swiftSettings: swift),
 
         // C and what is inside the binary.
         .target(name: "CKernels", cSettings: optimized),
@@ -49,14 +50,21 @@ let package = Package(
         // From files to answers.
         .target(
             name: "ModelFormat",
-            dependencies: ["Explain", "StrictJSON", "Disk", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: ["Explain", "StrictJSON", "Disk", "CSyscalls", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swift),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(
+            name: "Signing", dependencies: ["Explain", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: swift),
+        .target(
+            name: "PatchFormat", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "Signing", "CZstd"],
+            swiftSettings: swift, linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libzstd.a"])]),
         .target(name: "Tokenizer", dependencies: ["Explain"], swiftSettings: swift),
         .target(
             name: "Engine", dependencies: ["Explain", "Disk", "ModelFormat", "Tokenizer", "CKernels"],
             swiftSettings: swift),
         .target(
-            name: "ModelStore", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat"], swiftSettings: swift),
+            name: "ModelStore", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "PatchFormat"], swiftSettings: swift),
 
         // The service and its commands.
         .target(
@@ -66,7 +74,7 @@ let package = Package(
             name: "Appliance",
             dependencies: [
                 "Explain", "StrictJSON", "Disk", "ModelFormat", "Tokenizer", "Engine", "ModelStore", "ApplianceConfiguration",
-                "Resources",
+                "Resources", "Signing", "PatchFormat",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -1,3 +1,4 @@
+import CSyscalls
 import Glibc
 import Synchronization
 
@@ -59,6 +60,37 @@ extension Disk {
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
+    /// Bytes the machine can still give without swapping: MemAvailable of /proc/meminfo (proc(5)), and what the control
+    /// group leaves; nil where neither says.
+    public func availableMemory() -> Int? {
+        let limits = [field("MemAvailable:", of: "/proc/meminfo").map { $0 * 1024 }, groupMemory()]
+        return limits.compactMap { $0 }.min()
+    }
+
+    private func groupMemory() -> Int? {
+        guard let limit = number("/sys/fs/cgroup/memory.max"), let used = number("/sys/fs/cgroup/memory.current") else { return nil }
+        return max(0, limit - used)
+    }
+
+    private func number(_ path: String) -> Int? {
+        proc(path).flatMap { Int($0.split(whereSeparator: \.isWhitespace).first ?? "") }
+    }
+
+    private func field(_ name: String, of path: String) -> Int? {
+        let line = proc(path)?.split(separator: "\n").first { $0.hasPrefix(name) }
+        return line.flatMap { Int($0.split(separator: " ").dropFirst().first ?? "") }
+    }
+
+    /// Files of /proc and /sys have no length to map.
+    private func proc(_ path: String) -> String? {
+        let file = open(path, O_RDONLY | O_CLOEXEC)
+        guard file >= 0 else { return nil }
+        defer { close(file) }
+        var buffer = [UInt8](repeating: 0, count: 8192)
+        let count = Glibc.read(file, &buffer, buffer.count)
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+
     /// Bytes an ordinary user may still write to the file system of that path.
     public func freeBytes(at path: String) throws(DiskError) -> Int {
         var status = statvfs()
@@ -95,7 +127,10 @@ extension Disk {
     }
 
     public func writeDurably(_ text: String, to path: String, mode: UInt32 = 0o644) throws(DiskError) {
-        let bytes = Array(text.utf8)
+        try writeDurably(Array(text.utf8), to: path, mode: mode)
+    }
+
+    public func writeDurably(_ bytes: [UInt8], to path: String, mode: UInt32 = 0o644) throws(DiskError) {
         let written: Result<Void, DiskError> = bytes.withUnsafeBytes { raw in
             Result { () throws(DiskError) in try writeDurably(raw, to: path, mode: mode) }
         }
@@ -104,21 +139,54 @@ extension Disk {
 
     /// Writes and syncs a file under its final name: for names that nothing refers to yet.
     public func writeNew(_ bytes: UnsafeRawBufferPointer, to path: String, mode: UInt32 = 0o644) throws(DiskError) {
+        try writeNew(to: path, mode: mode) { file throws(DiskError) in try file.write(bytes) }
+    }
+
+    /// The same, piece by piece.
+    public func writeNew(
+        to path: String, mode: UInt32 = 0o644, _ body: (NewFile) throws(DiskError) -> Void
+    ) throws(DiskError) {
         unlink(path)
         let file = try change("open", path) { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode) }
         defer { close(file) }
-        var written = 0
-        while written < bytes.count {
-            let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
-            written += Int(
-                try change("write", path) { Int32(clamping: write(file, rest.baseAddress, min(rest.count, 1 << 30))) })
-        }
+        try body(NewFile(disk: self, path: path, descriptor: file))
         _ = try change("fsync", path) { fsync(file) }
+    }
+
+    /// A file that is being written; only within `writeNew`.
+    public struct NewFile {
+        fileprivate let disk: Disk
+        fileprivate let path: String
+        fileprivate let descriptor: Int32
+
+        public func write(_ bytes: UnsafeRawBufferPointer) throws(DiskError) {
+            var written = 0
+            while written < bytes.count {
+                let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
+                written += Int(
+                    try disk.change("write", path) {
+                        Int32(clamping: Glibc.write(descriptor, rest.baseAddress, min(rest.count, 1 << 30)))
+                    })
+            }
+        }
+
+        public func write(_ bytes: [UInt8]) throws(DiskError) {
+            let outcome: Result<Void, DiskError> = bytes.withUnsafeBytes { raw in
+                Result { () throws(DiskError) in try write(raw) }
+            }
+            try outcome.get()
+        }
     }
 
     public func rename(_ path: String, to target: String) throws(DiskError) {
         try renameUnsynced(path, to: target)
         try syncFolder(of: target)
+    }
+
+    /// Two names change what they stand for, in one step that needs no space (renameat2(2), RENAME_EXCHANGE).
+    public func exchange(_ path: String, _ other: String) throws(DiskError) {
+        _ = try change("renameat2", path) { tk_exchange(path, other) }
+        try syncFolder(of: path)
     }
 
     /// For many files of one folder, which the caller syncs once, before anything refers to them.

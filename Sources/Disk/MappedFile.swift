@@ -65,3 +65,54 @@ public final class MappedFile: SharedBytes, @unchecked Sendable {
         }
     }
 }
+
+/// An ordinary file, mapped with changes of our own that never reach it: only the pages that differ take memory.
+public final class OverlaidFile: SharedBytes, @unchecked Sendable {
+    /// - Parameter change: writes the changes; ends before anyone else can see the bytes.
+    public init<Failure: Error>(
+        _ path: String, change: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
+    ) throws(OverlayError<Failure>) {
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard file >= 0 else { throw .disk(.system(call: "open", path: path, code: errno)) }
+        defer { close(file) }
+        var status = stat()
+        guard fstat(file, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size > 0 else {
+            throw .disk(.notRegular(path: path, found: "something else"))
+        }
+        let count = Int(status.st_size)
+        guard let address = mmap(nil, count, PROT_READ | PROT_WRITE, MAP_PRIVATE, file, 0), address != MAP_FAILED else {
+            throw .disk(.system(call: "mmap", path: path, code: errno))
+        }
+        do { try change(UnsafeMutableRawBufferPointer(start: address, count: count)) } catch {
+            munmap(address, count)
+            throw .change(error)
+        }
+        mprotect(address, count, PROT_READ)
+        super.init(immortal: UnsafeRawBufferPointer(start: address, count: count))
+    }
+
+    deinit { munmap(UnsafeMutableRawPointer(mutating: addressWhileHeld.baseAddress), count) }
+}
+
+public enum OverlayError<Failure: Error>: Error {
+    case disk(DiskError)
+    case change(Failure)
+}
+
+/// Memory of our own, filled once: `fill` ends before anyone else can see it. Freed when the last holder lets go.
+public final class HeapBytes: SharedBytes, @unchecked Sendable {
+    /// - Parameter count: bytes, aligned to 64 for vectors.
+    public init<Failure: Error>(
+        count: Int, fill: (UnsafeMutableRawBufferPointer) throws(Failure) -> Void
+    ) throws(Failure) {
+        let memory = UnsafeMutableRawBufferPointer.allocate(byteCount: max(count, 1), alignment: 64)
+        let bytes = UnsafeMutableRawBufferPointer(rebasing: memory[..<count])
+        do { try fill(bytes) } catch {
+            memory.deallocate()
+            throw error
+        }
+        super.init(immortal: UnsafeRawBufferPointer(bytes))
+    }
+
+    deinit { addressWhileHeld.deallocate() }
+}

@@ -10,6 +10,10 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
         bytes = Array(hash.finalize())
     }
 
+    public init(of data: [UInt8]) {
+        self = data.withUnsafeBytes { Digest(of: $0) }
+    }
+
     public init?(_ text: String) {
         let digits = Array(text.utf8)
         guard digits.count == 64 else { return nil }
@@ -36,7 +40,7 @@ public struct Digest: Sendable, Hashable, CustomStringConvertible {
     }
 }
 
-/// What a version is: the digest of its contents (`ModelContents.fingerprintText`).
+/// What a version is: the digest of its contents (`VersionIdentity.text`).
 public struct Fingerprint: Sendable, Hashable, CustomStringConvertible {
     private let digest: Digest
 

@@ -14,18 +14,20 @@ public struct ModelContents: Sendable {
     public let calibration: [UInt8]?
     public let release: String?
     public let epoch: Int
+    /// The line it belongs to, where its folder says so; else it begins one.
+    public let line: Fingerprint?
     private let byName: [String: StoredTensor]
 
     public subscript(_ name: String) -> StoredTensor? { byName[name] }
 
     /// The decoder's weights are the word embeddings.
-    public var isTied: Bool { byName["cls.predictions.decoder.weight"] == nil }
+    public var isTied: Bool { byName[VersionIdentity.decoder] == nil }
 
     /// From parts that a store has kept. Shapes are checked again: what is mapped is not what was written if the disk
     /// says so.
     public init(
         shape: ModelShape, tokenizer: TokenizerSettings, pieces: [String], tensors: [StoredTensor],
-        calibration: [UInt8]?, release: String?, epoch: Int
+        calibration: [UInt8]?, release: String?, epoch: Int, line: Fingerprint? = nil
     ) throws(ModelFormatError) {
         self.shape = shape
         self.tokenizer = tokenizer
@@ -34,11 +36,12 @@ public struct ModelContents: Sendable {
         self.calibration = calibration
         self.release = release
         self.epoch = epoch
+        self.line = line
         byName = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
         guard pieces.count == shape.vocabulary else {
             throw .vocabulary(file: "vocabulary", expected: "\(shape.vocabulary) pieces", found: "\(pieces.count)")
         }
-        for (name, sizes) in shape.expectedTensors(tied: byName["cls.predictions.decoder.weight"] == nil) {
+        for (name, sizes) in shape.expectedTensors(tied: byName[VersionIdentity.decoder] == nil) {
             guard let tensor = byName[name] else { throw .tensorMissing(file: "version", tensor: name) }
             guard tensor.shape == sizes else {
                 throw .shape(file: "version", tensor: name, expected: sizes, found: tensor.shape)
@@ -66,8 +69,8 @@ public struct ModelContents: Sendable {
         let own = try OwnFile(source)
         try self.init(
             shape: shape, tokenizer: vocabulary.settings, pieces: vocabulary.pieces,
-            tensors: weights.tensors.map { $0.value.renamed($0.key) }, calibration: own.calibration,
-            release: own.release, epoch: own.epoch)
+            tensors: weights.tensors.map { $0.value.named($0.key) }, calibration: own.calibration,
+            release: own.release, epoch: own.epoch, line: own.line)
     }
 }
 
@@ -76,11 +79,12 @@ private struct OwnFile {
     var calibration: [UInt8]?
     var release: String?
     var epoch = 0
+    var line: Fingerprint?
 
     init(_ source: FileSource) throws(ModelFormatError) {
         guard source.has("tiankong.json") else { return }
         let file = try ConfigurationFile(source, "tiankong.json")
-        let known = ["calibration", "release", "epoch"]
+        let known = ["calibration", "release", "epoch", "line"]
         if let unknown = file.json.members?.first(where: { !known.contains($0.key) }) {
             throw .key(
                 file: file.path, key: unknown.key, expected: "one of " + known.joined(separator: ", "),
@@ -95,6 +99,10 @@ private struct OwnFile {
                 throw file.wrong("release", "a text of 1 to 100 bytes")
             }
             self.release = text
+        }
+        if let line = file.value("line") {
+            guard let fingerprint = line.string.flatMap(Fingerprint.init) else { throw file.wrong("line", "64 hexadecimal digits") }
+            self.line = fingerprint
         }
         epoch = try file.integer("epoch", in: 0...Int(Int32.max), fallback: 0)
     }

@@ -7,6 +7,8 @@ public enum ModelFormatError: Explained, Equatable {
     case disk(DiskError)
     case json(file: String, JSONError)
     case fileMissing(folder: String, expected: String)
+    /// An export would write over it.
+    case fileExists(path: String)
     /// Weights in pickle, which runs code when it is read.
     case pickleOnly(folder: String)
     /// A safetensors header that is not one, or lies.
@@ -33,6 +35,7 @@ public enum ModelFormatError: Explained, Equatable {
         case .json(let file, let error):
             return Bilingual("\(file): \(error.message.en)", zh: "\(file)：\(error.message.zh)")
         case .fileMissing(let folder, let expected): return say(folder, expected, "no such file")
+        case .fileExists(let path): return say(path, "no such file yet", "one")
         case .pickleOnly(let folder): return say(folder, "model.safetensors", "pytorch_model.bin alone")
         case .header(let file, let expected, let found): return say(file, expected, found)
         case .offsets(let file, let tensor, let expected, let found),
@@ -61,6 +64,7 @@ public enum ModelFormatError: Explained, Equatable {
             Bilingual(
                 "name a Hugging Face folder with config.json, vocab.txt and model.safetensors",
                 zh: "请指定含 config.json、vocab.txt 和 model.safetensors 的 Hugging Face 目录")
+        case .fileExists: Bilingual("name another folder", zh: "请另指目录")
         case .pickleOnly:
             Bilingual(
                 "convert it where transformers is: BertForMaskedLM.from_pretrained(DIR).save_pretrained(DIR)",

@@ -74,7 +74,7 @@ public struct StoredTensor: Sendable {
     }
 
     /// The same bytes under another name.
-    func renamed(_ name: String) -> StoredTensor {
+    public func named(_ name: String) -> StoredTensor {
         // The shape has been checked against the bytes already.
         StoredTensor(copying: self, name: name)
     }

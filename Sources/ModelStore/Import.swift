@@ -1,6 +1,7 @@
 import Disk
 public import ModelFormat
 import StrictJSON
+import Synchronization
 
 extension ModelStore {
     /// Writes contents into the store and makes them `current`, at epoch 0 of a new line. Importing what is there is a
@@ -28,13 +29,10 @@ extension ModelStore {
         }
         let manifest = VersionManifest(
             fingerprint: fingerprint, release: release ?? contents.release ?? fallback, epoch: contents.epoch,
-            line: fingerprint, origin: origin, created: created, shape: contents.shape,
+            line: contents.line ?? fingerprint, origin: origin, created: created, patch: nil, shape: contents.shape,
             tokenizer: contents.tokenizer, vocabulary: try writeVocabulary(contents.pieces),
             calibration: contents.calibration.map { String(decoding: $0, as: UTF8.self) },
-            tensors: contents.tensors.map { tensor in
-                VersionManifest.Tensor(
-                    name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, digest: digests[tensor.name]!)
-            })
+            tensors: contents.identity(digests: digests).tensors.map { .init(entry: $0) })
         try onDisk { () throws(DiskError) in
             try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(fingerprint))
         }
@@ -52,7 +50,7 @@ extension ModelStore {
         }
     }
 
-    private func checkSpace(for bytes: Int) throws(StoreError) {
+    func checkSpace(for bytes: Int) throws(StoreError) {
         let free = try onDisk { () throws(DiskError) in try disk.freeBytes(at: layout.root) }
         // A sixteenth more for manifests, file system blocks and those who write beside us.
         let needed = bytes + bytes / 16 + (1 << 20)
@@ -75,28 +73,15 @@ extension ModelStore {
     private func write(
         _ tensors: [StoredTensor], total: Int, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(StoreError) -> [String: Digest] {
-        // The largest first: the lanes then end at about the same time.
-        let queue = WorkList(tensors.sorted { $0.byteCount > $1.byteCount })
-        let lanes = await withTaskGroup(of: Result<[String: Digest], StoreError>.self) { group in
-            for _ in 0..<2 {
-                group.addTask {
-                    Result { () throws(StoreError) in
-                        var digests: [String: Digest] = [:]
-                        while let (tensor, before) = queue.next() {
-                            digests[tensor.name] = try write(tensor)
-                            progress(before, total)
-                        }
-                        return digests
-                    }
-                }
-            }
-            return await group.reduce(into: []) { $0.append($1) }
+        let order = tensors.sorted { $0.byteCount > $1.byteCount }
+        let done = ByteCount()
+        let digests = try await Lanes.map(order) { tensor throws(StoreError) in
+            let digest = try write(tensor)
+            progress(done.add(tensor.byteCount), total)
+            return digest
         }
-        var digests: [String: Digest] = [:]
-        for lane in lanes { digests.merge(try lane.get()) { first, _ in first } }
         try onDisk { () throws(DiskError) in try disk.syncFolder(layout.tensors) }
-        progress(total, total)
-        return digests
+        return Dictionary(zip(order.map(\.name), digests)) { first, _ in first }
     }
 
     /// The bytes are checked to be numbers, digested and written; a tensor that is there already is not written again.
@@ -113,4 +98,11 @@ extension ModelStore {
         }
         return digest
     }
+}
+
+/// Bytes done by all lanes together.
+private final class ByteCount: Sendable {
+    private let count = Atomic(0)
+
+    func add(_ more: Int) -> Int { count.add(more, ordering: .relaxed).newValue }
 }

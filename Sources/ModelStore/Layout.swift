@@ -6,9 +6,12 @@ import ModelFormat
 ///     STATE/store/tensors/SHA256        a tensor's bytes in its stored dtype; shared by all versions that have it
 ///     STATE/store/vocabularies/SHA256   pieces joined by LF
 ///     STATE/store/versions/FINGERPRINT  the manifest (JSON)
+///     STATE/store/rows/SHA256           rows of a tensor that differ from another one's (PatchFormat.RowPayload)
+///     STATE/store/lines/FINGERPRINT     the line's epoch floor and LF; only ever raised
 ///     STATE/store/current, previous     a fingerprint and LF; replaced by rename, last of all
+///     STATE/store/attempts              a fingerprint, how often it was started without having proved itself, and LF
 ///
-/// Every file but the last two is written once under its final name's temporary, synced, renamed, and never changed.
+/// Every file but the last four is written once under its final name's temporary, synced, renamed, and never changed.
 struct Layout: Sendable {
     let root: String
 
@@ -16,6 +19,11 @@ struct Layout: Sendable {
         root = state + "/store"
     }
 
+    var rows: String { root + "/rows" }
+    var lines: String { root + "/lines" }
+    var attempts: String { root + "/attempts" }
+    /// Where whole files are written once.
+    var folders: [String] { [root, tensors, rows, vocabularies, versions, lines] }
     var lock: String { root + "/lock" }
     var tensors: String { root + "/tensors" }
     var vocabularies: String { root + "/vocabularies" }
@@ -24,6 +32,8 @@ struct Layout: Sendable {
     var previous: String { root + "/previous" }
 
     func tensor(_ digest: Digest) -> String { "\(tensors)/\(digest)" }
+    func rows(_ digest: Digest) -> String { "\(rows)/\(digest)" }
+    func floor(_ line: Fingerprint) -> String { "\(lines)/\(line)" }
     func vocabulary(_ digest: Digest) -> String { "\(vocabularies)/\(digest)" }
     func manifest(_ version: Fingerprint) -> String { "\(versions)/\(version)" }
 }

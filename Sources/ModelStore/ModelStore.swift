@@ -1,6 +1,7 @@
 public import Disk
 import Explain
 public import ModelFormat
+import PatchFormat
 import StrictJSON
 
 /// The versions kept on disk: content-addressed tensors, one manifest a version (`Layout`).
@@ -28,7 +29,7 @@ public struct ModelStore: Sendable {
         layout = Layout(state: state)
         self.disk = disk
         do {
-            for folder in [layout.root, layout.tensors, layout.vocabularies, layout.versions] {
+            for folder in layout.folders {
                 try disk.makeFolder(folder)
             }
             lock = try FileLock(layout.lock)
@@ -42,7 +43,7 @@ public struct ModelStore: Sendable {
     /// What an interrupted write left under a temporary name.
     private func removeLeftovers() throws(StoreError) {
         try onDisk { () throws(DiskError) in
-            for folder in [layout.root, layout.tensors, layout.vocabularies, layout.versions] {
+            for folder in layout.folders {
                 for name in try disk.list(folder) where name.hasSuffix(".partial") {
                     try disk.remove(folder + "/" + name)
                 }
@@ -83,6 +84,21 @@ extension ModelStore {
         return manifests
     }
 
+    /// - Parameter name: a fingerprint, a beginning of one of at least 4 digits, or a release; nil: the current one.
+    /// - Throws: `.unknownVersion`, `.ambiguous`.
+    public func manifest(named name: String?) throws(StoreError) -> VersionManifest {
+        guard let name else {
+            guard let current = try current() else { throw .unknownVersion("current") }
+            return try manifest(of: current)
+        }
+        let hits = try versions().filter { version in
+            version.release == name || (name.utf8.count >= 4 && "\(version.fingerprint)".hasPrefix(name))
+        }
+        guard let hit = hits.first else { throw .unknownVersion(name) }
+        guard hits.count == 1 else { throw .ambiguous(name, hits.map(\.fingerprint.short)) }
+        return hit
+    }
+
     public func manifest(of version: Fingerprint) throws(StoreError) -> VersionManifest {
         let path = layout.manifest(version)
         guard disk.exists(path) else { throw .unknownVersion("\(version)") }
@@ -109,19 +125,15 @@ extension ModelStore {
         var tensors: [StoredTensor] = []
         var digests: [String: Digest] = [:]
         for tensor in manifest.tensors {
-            let file = try onDisk { () throws(DiskError) in try MappedFile(layout.tensor(tensor.digest)) }
-            do {
-                tensors.append(
-                    try StoredTensor(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, bytes: file))
-            } catch { throw .format(error) }
-            digests[tensor.name] = tensor.digest
+            tensors.append(try stored(tensor))
+            digests[tensor.entry.name] = tensor.entry.digest
         }
         let contents: ModelContents
         do {
             contents = try ModelContents(
                 shape: manifest.shape, tokenizer: manifest.tokenizer, pieces: pieces, tensors: tensors,
                 calibration: manifest.calibration.map { Array($0.utf8) }, release: manifest.release,
-                epoch: manifest.epoch)
+                epoch: manifest.epoch, line: manifest.line)
         } catch { throw .format(error) }
         let fingerprint = contents.fingerprint(digests: digests)
         guard fingerprint == manifest.fingerprint else {
@@ -132,14 +144,42 @@ extension ModelStore {
         return contents
     }
 
+    private func stored(_ tensor: VersionManifest.Tensor) throws(StoreError) -> StoredTensor {
+        let entry = tensor.entry
+        do {
+            guard let rows = tensor.rows else {
+                let file = try onDisk { () throws(DiskError) in try MappedFile(layout.tensor(entry.digest)) }
+                return try StoredTensor(name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: file)
+            }
+            let payload = try onDisk { () throws(DiskError) in try MappedFile(layout.rows(rows.payload)) }
+            let file: OverlaidFile
+            do {
+                file = try OverlaidFile(layout.tensor(rows.source)) { target throws(PatchError) in
+                    try RowPayload(payload, entry).write(over: target)
+                }
+            } catch {
+                switch error {
+                case .disk(let error): throw StoreError.disk(error)
+                case .change(let error): throw StoreError.patch(error)
+                }
+            }
+            return try StoredTensor(name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: file)
+        } catch let error as ModelFormatError {
+            throw .format(error)
+        } catch let error as StoreError {
+            throw error
+        } catch { preconditionFailure("nothing else is thrown above: \(error)") }
+    }
+
     /// Reads every byte of a version and takes its digests anew: seconds for a large one.
     ///
     /// - Throws: `.damaged` with the file that is not what was written.
     public func verify(_ manifest: VersionManifest) throws(StoreError) {
         let contents = try contents(of: manifest)
         for tensor in manifest.tensors {
-            guard let digest = contents[tensor.name]?.withBytes({ Digest(of: $0) }), digest == tensor.digest else {
-                throw .damaged(file: layout.tensor(tensor.digest), expected: "the bytes it is named by", found: "others")
+            let entry = tensor.entry
+            guard let digest = contents[entry.name]?.withBytes({ Digest(of: $0) }), digest == entry.digest else {
+                throw .damaged(file: layout.tensor(entry.digest), expected: "the bytes it is named by", found: "others")
             }
         }
     }

@@ -1,6 +1,7 @@
 public import Disk
 public import Explain
 public import ModelFormat
+public import PatchFormat
 
 public enum StoreError: Explained {
     case disk(DiskError)
@@ -11,6 +12,11 @@ public enum StoreError: Explained {
     /// A manifest or a pointer of the store is not what we wrote.
     case damaged(file: String, expected: String, found: String)
     case unknownVersion(String)
+    case ambiguous(String, [String])
+    case patch(PatchError)
+    case noMemory(needed: Int, available: Int)
+    /// There is no version to go back to, or only one that was gone back from.
+    case noSnapshot(newer: String?)
 
     public var message: Bilingual {
         switch self {
@@ -26,6 +32,20 @@ public enum StoreError: Explained {
             Bilingual("\(file): expected \(expected), found \(found)", zh: "\(file)：应为 \(expected)，实为 \(found)")
         case .unknownVersion(let version):
             Bilingual("version \(version): expected in the store, found nothing", zh: "版本 \(version)：不在库中")
+        case .ambiguous(let name, let versions):
+            Bilingual(
+                "version \(name): expected one, found " + versions.joined(separator: ", "),
+                zh: "版本 \(name)：应唯一，实有 " + versions.joined(separator: "、"))
+        case .patch(let error): error.message
+        case .noMemory(let needed, let available):
+            Bilingual(
+                "memory: expected \(needed) bytes available, found \(available)", zh: "内存：需要 \(needed) 字节可用，实有 \(available) 字节")
+        case .noSnapshot(nil):
+            Bilingual("snapshot: expected a version before this one, found none", zh: "快照：没有更早的版本")
+        case .noSnapshot(let newer?):
+            Bilingual(
+                "snapshot: expected an older version, found \(newer), which was gone back from",
+                zh: "快照：应为更早的版本，实为已回滚的 \(newer)")
         }
     }
 
@@ -37,13 +57,17 @@ public enum StoreError: Explained {
             Bilingual("stop the service, import, and start it again", zh: "请先停止服务，导入后再启动")
         case .noSpace: Bilingual("free some space, or name another --state", zh: "请腾出空间，或用 --state 指定别处")
         case .damaged: Bilingual("import the model again", zh: "请重新导入模型")
-        case .unknownVersion: nil
+        case .unknownVersion, .ambiguous: Bilingual("tiankong versions lists them", zh: "可用 tiankong versions 查看")
+        case .patch(let error): error.hint
+        case .noMemory: Bilingual("it is tried again later", zh: "稍后会重试")
+        case .noSnapshot: Bilingual("name a version: rollback --to VERSION", zh: "请指定版本：rollback --to 版本")
         }
     }
 
     public var detail: Detail? {
         switch self {
         case .format(let error): error.detail
+        case .patch(let error): error.detail
         case .noSpace(let store, let needed, let free):
             Detail(field: store, expected: "\(needed) bytes free", found: "\(free)")
         case .damaged(let file, let expected, let found): Detail(field: file, expected: expected, found: found)

@@ -1,5 +1,5 @@
 public import ModelFormat
-import StrictJSON
+public import StrictJSON
 
 /// What the store knows of a version; its tensors are named by their digests.
 public struct VersionManifest: Sendable {
@@ -8,13 +8,29 @@ public struct VersionManifest: Sendable {
         case imported
         /// The default model inside the binary.
         case embedded
+        /// Made from another version by a patch.
+        case patched
+    }
+
+    /// A patch's part in a version.
+    public struct Patch: Sendable {
+        public let base: Fingerprint
+        public let identity: Digest
+        /// The principal that signed; nil for an unsigned one.
+        public let signer: String?
+        /// The signed part of the dossier.
+        public let dossier: JSON?
     }
 
     struct Tensor: Sendable {
-        let name: String
-        let dtype: DType
-        let shape: [Int]
-        let digest: Digest
+        let entry: TensorEntry
+        /// nil: a file of its own, named by its digest. Else the bytes are another tensor's with some rows changed.
+        var rows: Rows?
+
+        struct Rows: Sendable {
+            let source: Digest
+            let payload: Digest
+        }
     }
 
     public let fingerprint: Fingerprint
@@ -25,6 +41,7 @@ public struct VersionManifest: Sendable {
     public let origin: Origin
     /// RFC 3339, UTC.
     public let created: String
+    public let patch: Patch?
     let shape: ModelShape
     let tokenizer: TokenizerSettings
     let vocabulary: Digest
@@ -44,6 +61,7 @@ extension VersionManifest {
             "epoch": .integer(Int64(epoch)),
             "origin": .string(origin.rawValue),
             "created": .string(created),
+            "patch": patch?.json ?? .null,
             "shape": [
                 "layers": .integer(Int64(shape.layers)), "hidden": .integer(Int64(shape.hidden)),
                 "heads": .integer(Int64(shape.heads)), "ffn": .integer(Int64(shape.feedForward)),
@@ -60,9 +78,11 @@ extension VersionManifest {
             "tensors": .array(
                 tensors.map { tensor in
                     [
-                        "name": .string(tensor.name), "dtype": .string(tensor.dtype.rawValue),
-                        "shape": .array(tensor.shape.map { .integer(Int64($0)) }),
-                        "sha256": .string("\(tensor.digest)"),
+                        "name": .string(tensor.entry.name), "dtype": .string(tensor.entry.dtype.rawValue),
+                        "shape": .array(tensor.entry.shape.map { .integer(Int64($0)) }),
+                        "sha256": .string("\(tensor.entry.digest)"),
+                        "rows": tensor.rows.map { ["source": .string("\($0.source)"), "payload": .string("\($0.payload)")] }
+                            ?? .null,
                     ]
                 }),
         ]
@@ -79,6 +99,7 @@ extension VersionManifest {
         guard let origin = Origin(rawValue: try reader.string("origin")) else { throw reader.damaged("an origin") }
         self.origin = origin
         created = try reader.string("created")
+        patch = try reader.patch()
         shape = try reader.shape()
         tokenizer = try reader.tokenizer()
         vocabulary = try reader.digest("vocabulary", Digest.init)
@@ -135,6 +156,20 @@ private struct Reader {
         return TokenizerSettings(lower: lower, accents: tokenizer["accents"]?.bool, cjk: cjk)
     }
 
+    func patch() throws(StoreError) -> VersionManifest.Patch? {
+        guard json["patch"]?.members != nil else { return nil }
+        let reader = try inner("patch")
+        return .init(
+            base: try reader.digest("base", Fingerprint.init), identity: try reader.digest("identity", Digest.init),
+            signer: reader.json["signer"]?.string, dossier: reader.json["dossier"].flatMap { $0.members == nil ? nil : $0 })
+    }
+
+    func rows() throws(StoreError) -> VersionManifest.Tensor.Rows? {
+        guard json["rows"]?.members != nil else { return nil }
+        let reader = try inner("rows")
+        return .init(source: try reader.digest("source", Digest.init), payload: try reader.digest("payload", Digest.init))
+    }
+
     func tensors() throws(StoreError) -> [VersionManifest.Tensor] {
         guard let elements = json["tensors"]?.elements else { throw damaged("a list at tensors") }
         var tensors: [VersionManifest.Tensor] = []
@@ -145,9 +180,29 @@ private struct Reader {
             else { throw damaged("a dtype and a shape in tensors") }
             tensors.append(
                 VersionManifest.Tensor(
-                    name: try reader.string("name"), dtype: dtype, shape: shape,
-                    digest: try reader.digest("sha256", Digest.init)))
+                    entry: TensorEntry(
+                        name: try reader.string("name"), dtype: dtype, shape: shape,
+                        digest: try reader.digest("sha256", Digest.init)),
+                    rows: try reader.rows()))
         }
         return tensors
+    }
+}
+
+extension VersionManifest.Patch {
+    fileprivate var json: JSON {
+        [
+            "base": .string("\(base)"), "identity": .string("\(identity)"), "signer": signer.map { .string($0) } ?? .null,
+            "dossier": dossier ?? .null,
+        ]
+    }
+}
+
+extension VersionManifest {
+    /// What its fingerprint speaks of.
+    public var identity: VersionIdentity {
+        VersionIdentity(
+            shape: shape, tokenizer: tokenizer, vocabulary: vocabulary,
+            calibration: calibration.map { Digest(of: Array($0.utf8)) }, tensors: tensors.map(\.entry))
     }
 }

@@ -16,7 +16,9 @@ public struct Tiankong: AsyncParsableCommand {
             abstract: say("Fills the blanks in Chinese sentences, offline.", zh: "填空：离线补全中文句子里的空。"),
             discussion: say("Example:", zh: "例：") + "\n  tiankong fill '画龙点[MASK]'",
             version: version,
-            subcommands: [Serve.self, Fill.self, Import.self, Status.self, Doctor.self])
+            subcommands: [
+                Serve.self, Fill.self, Import.self, Export.self, PatchCommand.self, Status.self, Doctor.self,
+            ])
     }
 
     public init() {}
@@ -53,9 +55,9 @@ public struct Tiankong: AsyncParsableCommand {
         case let error as CommandError: error.exit
         case let error as StoreError:
             switch error {
-            case .inUse: .tryLater
+            case .inUse, .noMemory: .tryLater
             case .disk, .noSpace: .cannotCreate
-            case .format, .damaged, .unknownVersion: .badData
+            case .format, .patch, .damaged, .unknownVersion, .ambiguous, .noSnapshot: .badData
             }
         case let error as EngineError:
             switch error {

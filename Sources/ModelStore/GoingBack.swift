@@ -1,0 +1,89 @@
+import Disk
+public import ModelFormat
+
+extension ModelStore {
+    /// The version that a rollback without a name goes to.
+    ///
+    /// - Throws: `.noSnapshot` where there is none, or where it is what was gone back from: a second rollback must not
+    ///   bring the bad version back.
+    public func snapshot() throws(StoreError) -> VersionManifest {
+        guard let previous = try previous(), let current = try current(), previous != current else { throw .noSnapshot(newer: nil) }
+        let (before, now) = (try manifest(of: previous), try manifest(of: current))
+        let isNewer = before.line == now.line ? before.epoch > now.epoch : before.created > now.created
+        guard !isNewer else { throw .noSnapshot(newer: before.release) }
+        return before
+    }
+
+    /// Goes back to the snapshot by exchanging two names, which needs no space; or to any kept version by writing them.
+    ///
+    /// - Returns: what is current now.
+    public func goBack(to version: Fingerprint? = nil) throws(StoreError) -> VersionManifest {
+        let target: VersionManifest
+        if let version { target = try manifest(of: version) } else { target = try snapshot() }
+        if try previous() == target.fingerprint {
+            try onDisk { () throws(DiskError) in try disk.exchange(layout.current, layout.previous) }
+        } else {
+            try makeCurrent(target.fingerprint)
+        }
+        return target
+    }
+
+    // MARK: - Attempts
+
+    /// Starts of this version that have not proved themselves, this one not counted.
+    public func attempts(of version: Fingerprint) throws(StoreError) -> Int {
+        guard disk.exists(layout.attempts) else { return 0 }
+        let bytes = try onDisk { () throws(DiskError) in try disk.read(layout.attempts, atMost: 200) }
+        let words = String(decoding: bytes, as: UTF8.self).split(whereSeparator: \.isWhitespace)
+        guard words.count == 2, words[0] == "\(version)" else { return 0 }
+        return Int(words[1]) ?? 0
+    }
+
+    public func countAttempt(of version: Fingerprint) throws(StoreError) {
+        let count = try attempts(of: version) + 1
+        try onDisk { () throws(DiskError) in try disk.writeDurably("\(version) \(count)\n", to: layout.attempts) }
+    }
+
+    /// The version has answered for a while, or was stopped on purpose.
+    public func forgetAttempts() throws(StoreError) {
+        try onDisk { () throws(DiskError) in try disk.remove(layout.attempts) }
+    }
+
+    // MARK: - Retention
+
+    /// Removes versions beyond the newest `count`, never the current one or the snapshot, and every file that no kept
+    /// version refers to. Mappings of removed files stay valid (unlink(2)).
+    ///
+    /// - Returns: the versions removed.
+    @discardableResult
+    public func retain(_ count: Int, beside protected: Set<Fingerprint> = []) throws(StoreError) -> [VersionManifest] {
+        let safe = protected.union([try current(), try previous()].compactMap { $0 })
+        let all = try versions().sorted { ($0.created, $0.epoch) > ($1.created, $1.epoch) }
+        let removed = all.enumerated().filter { $0.offset >= count && !safe.contains($0.element.fingerprint) }.map(\.element)
+        for version in removed {
+            try onDisk { () throws(DiskError) in try disk.remove(layout.manifest(version.fingerprint)) }
+        }
+        try removeUnreferenced()
+        return removed
+    }
+
+    /// Files of no kept version: left by a merge that was interrupted, or by a version that was removed.
+    func removeUnreferenced() throws(StoreError) {
+        var names: Set<String> = []
+        for version in try versions() {
+            names.insert("\(version.vocabulary)")
+            for tensor in version.tensors {
+                if let rows = tensor.rows {
+                    names.formUnion(["\(rows.source)", "\(rows.payload)"])
+                } else {
+                    names.insert("\(tensor.entry.digest)")
+                }
+            }
+        }
+        try onDisk { () throws(DiskError) in
+            for folder in [layout.tensors, layout.rows, layout.vocabularies] {
+                for name in try disk.list(folder) where !names.contains(name) { try disk.remove(folder + "/" + name) }
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+import Disk
+public import ModelFormat
+public import PatchFormat
+import StrictJSON
+
+extension ModelStore {
+    /// Makes a version from its base by a patch: durable and whole when this returns, and not yet current.
+    ///
+    /// Tensor by tensor on background threads; at most `lanes` tensors are in memory at once, twice over. What was
+    /// written is read back and digested before anything refers to it.
+    ///
+    /// - Parameters:
+    ///   - plan: the patch's manifest, its signature found good.
+    ///   - created: RFC 3339, UTC.
+    /// - Throws: `.noSpace`, `.noMemory` before the first byte; `.patch` for a patch that does not hold what it says.
+    public func merge(
+        _ patch: PatchFile, _ plan: PatchPlan, signer: String?, created: String, lanes: Int = 2
+    ) async throws(StoreError) -> VersionManifest {
+        if disk.exists(layout.manifest(plan.target)) { return try manifest(of: plan.target) }
+        let base = try manifest(of: plan.base)
+        let identity = plan.identity(base: base.identity)
+        guard identity.fingerprint == plan.target else {
+            throw .patch(.fingerprint(expected: "\(plan.target)", found: "\(identity.fingerprint)"))
+        }
+        try checkRoom(for: plan, lanes: lanes)
+        let contents = try contents(of: base)
+        let order = zip(plan.frames, plan.starts).sorted { $0.0.exact > $1.0.exact }
+        let written = try await Lanes.map(order, lanes: lanes, on: .background) { frame, start throws(StoreError) in
+            try write(frame, at: start, of: patch, onto: contents, base)
+        }
+        try onDisk { () throws(DiskError) in
+            try disk.syncFolder(layout.tensors)
+            try disk.syncFolder(layout.rows)
+        }
+        let manifest = version(plan, identity, base, written, identity: patch.identity, signer, created)
+        try onDisk { () throws(DiskError) in
+            try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(plan.target))
+        }
+        return manifest
+    }
+
+    private func checkRoom(for plan: PatchPlan, lanes: Int) throws(StoreError) {
+        let sizes = plan.frames.map { max($0.exact, $0.shape.reduce($0.dtype.width, *)) }
+        try checkSpace(for: sizes.reduce(0, +))
+        // A lane holds a frame's contents and the tensor it becomes, and may hold its widened source.
+        let needed = sizes.sorted(by: >).prefix(lanes).reduce(64 << 20) { $0 + 3 * $1 }
+        if let available = disk.availableMemory(), available < needed {
+            throw .noMemory(needed: needed, available: available)
+        }
+    }
+
+    private func write(
+        _ frame: PatchFrame, at start: Int, of patch: PatchFile, onto contents: ModelContents, _ base: VersionManifest
+    ) throws(StoreError) -> VersionManifest.Tensor {
+        let merged: MergedTensor
+        do {
+            merged = try frame.merged(try patch.contents(of: frame, at: start), onto: contents, file: patch.name)
+        } catch { throw .patch(error) }
+        let entry = TensorEntry(name: frame.tensor, dtype: frame.dtype, shape: frame.shape, digest: frame.result)
+        let source = base.tensors.first { $0.entry.name == frame.tensor }
+            ?? base.tensors.first { $0.entry.name == VersionIdentity.embeddings }
+        // Rows over rows would have to be looked up twice; such a tensor is written whole.
+        guard let rows = merged.rows, let source, source.rows == nil else {
+            try write(merged.bytes, digest: frame.result, to: layout.tensor(frame.result))
+            return .init(entry: entry)
+        }
+        let payload = rows.bytes.withBytes { Digest(of: $0) }
+        try write(rows.bytes, digest: payload, to: layout.rows(payload))
+        return .init(entry: entry, rows: .init(source: source.entry.digest, payload: payload))
+    }
+
+    private func write(_ bytes: SharedBytes, digest: Digest, to path: String) throws(StoreError) {
+        if disk.exists(path) { return }
+        let temporary = path + ".merge.partial"
+        try onDisk { () throws(DiskError) in
+            try bytes.withBytes { raw throws(DiskError) in try disk.writeNew(raw, to: temporary) }
+        }
+        let found = try onDisk { () throws(DiskError) in try MappedFile(temporary).withBytes { Digest(of: $0) } }
+        guard found == digest else { throw .damaged(file: temporary, expected: "\(digest)", found: "\(found)") }
+        try onDisk { () throws(DiskError) in try disk.renameUnsynced(temporary, to: path) }
+    }
+
+    private func version(
+        _ plan: PatchPlan, _ contents: VersionIdentity, _ base: VersionManifest, _ written: [VersionManifest.Tensor],
+        identity: Digest, _ signer: String?, _ created: String
+    ) -> VersionManifest {
+        var tensors: [String: VersionManifest.Tensor] = [:]
+        for tensor in base.tensors + written { tensors[tensor.entry.name] = tensor }
+        return VersionManifest(
+            fingerprint: plan.target, release: plan.release, epoch: plan.epoch, line: plan.line, origin: .patched,
+            created: created,
+            patch: .init(base: plan.base, identity: identity, signer: signer, dossier: plan.dossier), shape: base.shape,
+            tokenizer: base.tokenizer, vocabulary: base.vocabulary, calibration: plan.calibration,
+            tensors: contents.tensors.map { tensors[$0.name]! })
+    }
+}
+
+// MARK: - Lines
+
+extension ModelStore {
+    /// The epoch that a patch on this line must exceed: what was committed on it, ever; 0 for a line that is not known.
+    public func floor(of line: Fingerprint) throws(StoreError) -> Int {
+        var floor = 0
+        if disk.exists(layout.floor(line)) {
+            let bytes = try onDisk { () throws(DiskError) in try disk.read(layout.floor(line), atMost: 100) }
+            guard let number = Int(String(decoding: bytes, as: UTF8.self).dropLast()) else {
+                throw .damaged(file: layout.floor(line), expected: "a number", found: "other bytes")
+            }
+            floor = number
+        }
+        // A crash between `current` and the floor's file leaves the file behind.
+        for version in [try current(), try previous()].compactMap({ $0 }) {
+            let manifest = try manifest(of: version)
+            if manifest.line == line { floor = max(floor, manifest.epoch) }
+        }
+        return floor
+    }
+
+    /// Never lowers it.
+    public func raiseFloor(of line: Fingerprint, to epoch: Int) throws(StoreError) {
+        try onDisk { () throws(DiskError) in try disk.makeFolder(layout.lines) }
+        if disk.exists(layout.floor(line)), try floor(of: line) > epoch { return }
+        try onDisk { () throws(DiskError) in try disk.writeDurably("\(epoch)\n", to: layout.floor(line)) }
+    }
+
+    /// Makes a kept version the current one, and raises its line's floor to its epoch.
+    public func commit(_ version: VersionManifest) throws(StoreError) {
+        try makeCurrent(version.fingerprint)
+        try raiseFloor(of: version.line, to: version.epoch)
+    }
+}
