@@ -66,6 +66,21 @@ let package = Package(
         .target(
             name: "ModelStore", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "PatchFormat"], swiftSettings: swift),
 
+        // What happens to a patch.
+        .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
+        .target(
+            name: "Ledger", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "CSQLite"], swiftSettings: swift,
+            linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libsqlite3.a"]), .linkedLibrary("m")]),
+        .target(name: "CInotify"),
+        .target(name: "Watch", dependencies: ["CInotify"], swiftSettings: swift),
+        .target(
+            name: "Rollout",
+            dependencies: [
+                "Explain", "StrictJSON", "Disk", "ModelFormat", "Signing", "PatchFormat", "Engine", "ModelStore", "Ledger",
+                "Watch",
+            ],
+            swiftSettings: swift),
+
         // The service and its commands.
         .target(
             name: "ApplianceConfiguration", dependencies: ["Explain", "Disk", "CYAML"], swiftSettings: swift,
@@ -74,7 +89,7 @@ let package = Package(
             name: "Appliance",
             dependencies: [
                 "Explain", "StrictJSON", "Disk", "ModelFormat", "Tokenizer", "Engine", "ModelStore", "ApplianceConfiguration",
-                "Resources", "Signing", "PatchFormat",
+                "Resources", "Signing", "PatchFormat", "Ledger", "Rollout",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -109,6 +124,21 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(
             name: "ModelStoreTests", dependencies: ["ModelStore", "ModelFormat", "Disk", "TestSupport"],
+            swiftSettings: swift),
+        .testTarget(name: "SigningTests", dependencies: ["Signing", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "PatchFormatTests",
+            dependencies: ["PatchFormat", "Signing", "ModelFormat", "Disk", "StrictJSON", "TestSupport"],
+            swiftSettings: swift),
+        .testTarget(name: "WatchTests", dependencies: ["Watch", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "LedgerTests", dependencies: ["Ledger", "StrictJSON", "Disk", "TestSupport"], swiftSettings: swift),
+        .testTarget(
+            name: "RolloutTests",
+            dependencies: [
+                "Rollout", "Engine", "ModelStore", "PatchFormat", "Signing", "ModelFormat", "Ledger", "Disk", "StrictJSON",
+                "TestSupport",
+            ],
             swiftSettings: swift),
     ]
 )

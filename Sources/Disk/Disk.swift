@@ -16,8 +16,13 @@ public struct Disk: Sendable {
         self.faults = faults
     }
 
+    /// A step that somebody else takes (SQLite): only for the fault plan.
+    public func step(_ call: String, _ path: String) throws(DiskError) {
+        _ = try change(call, path) { 0 }
+    }
+
     /// One system call that changes the disk; counts as a step of the fault plan.
-    private func change(_ call: String, _ path: String, _ body: () -> Int32) throws(DiskError) -> Int32 {
+    func change(_ call: String, _ path: String, _ body: () -> Int32) throws(DiskError) -> Int32 {
         if let code = faults?.next() { throw .system(call: call, path: path, code: code) }
         let result = body()
         guard result >= 0 else { throw .system(call: call, path: path, code: errno) }
@@ -142,15 +147,19 @@ extension Disk {
         try writeNew(to: path, mode: mode) { file throws(DiskError) in try file.write(bytes) }
     }
 
+    public func writeNew(_ text: String, to path: String, mode: UInt32 = 0o644) throws(DiskError) {
+        try writeNew(to: path, mode: mode) { file throws(DiskError) in try file.write(Array(text.utf8)) }
+    }
+
     /// The same, piece by piece.
     public func writeNew(
-        to path: String, mode: UInt32 = 0o644, _ body: (NewFile) throws(DiskError) -> Void
+        to path: String, mode: UInt32 = 0o644, synced: Bool = true, _ body: (NewFile) throws(DiskError) -> Void
     ) throws(DiskError) {
         unlink(path)
         let file = try change("open", path) { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode) }
         defer { close(file) }
         try body(NewFile(disk: self, path: path, descriptor: file))
-        _ = try change("fsync", path) { fsync(file) }
+        if synced { _ = try change("fsync", path) { fsync(file) } }
     }
 
     /// A file that is being written; only within `writeNew`.
@@ -220,25 +229,41 @@ extension Disk {
     }
 }
 
-/// Makes the n-th change of the disk fail, and every later one too, as a full or dying disk does.
+/// Makes the n-th change of the disk fail.
 public final class FaultPlan: Sendable {
+    public enum Fault: Sendable, Hashable {
+        /// That step and every later one, as a full or dying disk does; with this errno.
+        case lasting(Int32)
+        /// That step alone.
+        case once(Int32)
+        /// The process ends there and then, as by a power cut.
+        case kill
+    }
+
     private let state: Mutex<(step: Int, failsAt: Int)>
-    private let code: Int32
+    private let fault: Fault
 
     /// - Parameters:
     ///   - step: the first step that fails, counted from 0; nil only counts.
-    ///   - code: the errno it fails with; EIO unless told.
-    public init(failingAt step: Int?, code: Int32 = 5) {
+    ///   - fault: how; EIO from there on unless told.
+    public init(failingAt step: Int?, _ fault: Fault = .lasting(5)) {
         state = Mutex((0, step ?? .max))
-        self.code = code
+        self.fault = fault
     }
 
     public var steps: Int { state.withLock { $0.step } }
 
     func next() -> Int32? {
-        state.withLock { state in
+        let (step, failsAt) = state.withLock { state in
             defer { state.step += 1 }
-            return state.step >= state.failsAt ? code : nil
+            return state
+        }
+        switch fault {
+        case .lasting(let code): return step >= failsAt ? code : nil
+        case .once(let code): return step == failsAt ? code : nil
+        case .kill:
+            if step >= failsAt { kill(getpid(), SIGKILL) }
+            return nil
         }
     }
 }

@@ -43,3 +43,10 @@ public enum DiskError: Explained, Equatable {
         return buffer.withUnsafeBufferPointer { "\(String(cString: $0.baseAddress!)) (errno \(code))" }
     }
 }
+
+extension DiskError {
+    /// No space or no quota is left.
+    public var isFull: Bool {
+        if case .system(_, _, let code) = self { code == ENOSPC || code == EDQUOT } else { false }
+    }
+}

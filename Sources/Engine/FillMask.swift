@@ -46,7 +46,9 @@ public final class FillMask: Sendable {
 
     /// Several questions as one ragged batch wherever they want the same; each has its own outcome, in their order.
     /// A bad question does not disturb its neighbours.
-    public func answer(_ questions: [Question]) async -> [Result<Answer, EngineError>] {
+    ///
+    /// - Parameter inBackground: everybody else's questions go first (`WorkerPool`).
+    public func answer(_ questions: [Question], inBackground: Bool = false) async -> [Result<Answer, EngineError>] {
         var outcomes: [Result<Answer, EngineError>?] = Array(repeating: nil, count: questions.count)
         var group = Group()
         for (index, question) in questions.enumerated() {
@@ -54,7 +56,7 @@ public final class FillMask: Sendable {
                 let encoding = try encode(question)
                 let wanted = try wanted(question)
                 let fits = group.batch.ids.count + encoding.ids.count <= Self.tokensTogether
-                if let first = group.wanted, !fits || !first.asks(like: wanted) { await finish(&group, &outcomes) }
+                if let first = group.wanted, !fits || !first.asks(like: wanted) { await finish(&group, &outcomes, inBackground) }
                 group.wanted = wanted
                 group.members.append((index, encoding, group.batch.blanks.count))
                 group.batch.append(encoding.ids, blanks: encoding.blanks)
@@ -62,7 +64,7 @@ public final class FillMask: Sendable {
                 outcomes[index] = .failure(error)
             }
         }
-        await finish(&group, &outcomes)
+        await finish(&group, &outcomes, inBackground)
         return outcomes.map { $0 ?? .failure(.cancelled) }
     }
 
@@ -89,12 +91,14 @@ extension FillMask {
         var members: [(index: Int, encoding: Encoding, firstBlank: Int)] = []
     }
 
-    private func finish(_ group: inout Group, _ outcomes: inout [Result<Answer, EngineError>?]) async {
+    private func finish(
+        _ group: inout Group, _ outcomes: inout [Result<Answer, EngineError>?], _ inBackground: Bool
+    ) async {
         guard let wanted = group.wanted else { return }
         let job = Job(group.batch, model: model, wanted: wanted)
         let outcome: Result<Void, EngineError>
         do {
-            try await workers.run(job)
+            try await workers.run(job, inBackground: inBackground)
             outcome = .success(())
         } catch {
             outcome = .failure(error)

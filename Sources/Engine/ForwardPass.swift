@@ -19,14 +19,25 @@ struct ForwardPass {
     private var own: UnsafeMutablePointer<Float> { scratch.own[rank].base }
     private typealias Floats = UnsafeMutablePointer<Float>
 
-    /// - Returns: false when the job was given up on the way; all threads return the same.
-    func run(stop: StopFlag) -> Bool {
-        embed(into: scratch.x.base)
+    enum Progress { case completed, givenUp, paused(layer: Int) }
+
+    /// - Parameters:
+    ///   - first: the layer to go on with; what `scratch` holds is then the pass's own, as it was when it paused.
+    ///   - turn: layers after which it makes room for a live question that waits; nil: never.
+    /// - Returns: the same in all threads.
+    func run(from first: Int = 0, turn: Int? = nil, signal: PassSignal, isAwaited: () -> Bool) -> Progress {
+        if first == 0 { embed(into: scratch.x.base) }
         let last = model.layers.count - 1
-        for (index, layer) in model.layers.enumerated() {
-            if rank == 0 && job.isCancelled { stop.raise() }
+        for index in first...last {
+            if rank == 0 && job.isCancelled { signal.give(.stop) }
+            if rank == 0, let turn, index - first >= turn, isAwaited() { signal.give(.pause) }
             crew.wait()
-            if stop.isRaised { return false }
+            switch signal.given {
+            case .goOn: break
+            case .stop: return .givenUp
+            case .pause: return .paused(layer: index)
+            }
+            let layer = model.layers[index]
             if index < last {
                 encode(layer, tokens: scratch.x.base, asking: scratch.x.base, starts: batch.starts)
             } else {
@@ -35,7 +46,7 @@ struct ForwardPass {
             }
         }
         predict(scratch.blanks.base)
-        return true
+        return .completed
     }
 
     /// `x[T][H]` = LayerNorm(word + position + type); positions count from each sequence's start.

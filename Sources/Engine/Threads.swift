@@ -91,16 +91,25 @@ final class Helper: Sendable {
     }
 }
 
-/// First in, first out, bounded; closed once and for all.
+/// First in, first out, bounded; closed once and for all. Jobs in the background have a line of their own.
 final class JobQueue: Sendable {
+    enum Next {
+        case live(Job)
+        case background(Job)
+        case nothing
+        case closed
+    }
+
     private struct State {
         var jobs: [Job?]
         var first = 0
         var count = 0
+        var background: [Job] = []
         var isClosed = false
     }
     private let state: Mutex<State>
     private let limit: Int
+    /// Rung once a job; a ring may find nothing, for a background job may have been taken by another one's.
     private let bell = Semaphore()
 
     init(limit: Int) {
@@ -109,11 +118,16 @@ final class JobQueue: Sendable {
     }
 
     var count: Int { state.withLock { $0.count } }
+    var hasLive: Bool { count > 0 }
 
     /// - Returns: why it was not taken, or nil.
-    func push(_ job: Job) -> EngineError? {
+    func push(_ job: Job, inBackground: Bool) -> EngineError? {
         let refusal: EngineError? = state.withLock { state in
             if state.isClosed { return .stopped }
+            if inBackground {
+                state.background.append(job)
+                return nil
+            }
             guard state.count < limit else { return .overloaded(limit: limit) }
             state.jobs[(state.first + state.count) % limit] = job
             state.count += 1
@@ -123,22 +137,33 @@ final class JobQueue: Sendable {
         return refusal
     }
 
-    /// The next job, waiting for it; nil when closed.
-    func pop() -> Job? {
-        bell.wait()
-        return state.withLock { state in
-            guard state.count > 0 else { return nil }
-            defer {
-                state.first = (state.first + 1) % limit
-                state.count -= 1
+    /// The next job: a live one before one in the background.
+    ///
+    /// - Parameters:
+    ///   - waiting: until there is one.
+    ///   - orBackground: whether one in the background will do.
+    func pop(waiting: Bool, orBackground: Bool) -> Next {
+        while true {
+            let next = state.withLock { state -> Next in
+                if state.isClosed { return .closed }
+                if state.count > 0 {
+                    defer {
+                        state.first = (state.first + 1) % limit
+                        state.count -= 1
+                    }
+                    if let job = state.jobs[state.first].take() { return .live(job) }
+                }
+                if orBackground, !state.background.isEmpty { return .background(state.background.removeFirst()) }
+                return .nothing
             }
-            return state.jobs[state.first].take()
+            guard case .nothing = next, waiting else { return next }
+            bell.wait()
         }
     }
 
     func close() {
         let left = state.withLock { state -> [Job] in
-            let left = state.jobs.compactMap { $0 }
+            let left = state.jobs.compactMap { $0 } + state.background
             state = State(jobs: Array(repeating: nil, count: limit), isClosed: true)
             return left
         }

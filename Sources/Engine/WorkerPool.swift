@@ -6,6 +6,9 @@ import Synchronization
 ///
 /// Thread 0 leads: it takes the next job, makes room, wakes the others, and tells the asker. A helper that finds no
 /// work spins for some microseconds and then parks.
+///
+/// A job in the background (a version's first questions) gives way between two layers: while questions wait, each of
+/// them is answered before it gets its next few layers, and those are all that a question can be kept waiting for.
 public final class WorkerPool: Sendable {
     public let threads: Int
     public let isa: ISA
@@ -28,7 +31,7 @@ public final class WorkerPool: Sendable {
         kernels = try Kernels(isa)
         let crew = Crew(threads: count, queue: JobQueue(limit: queue), kernels: kernels)
         self.crew = crew
-        handles = Mutex((0..<count).map { rank in spawn { crew.live(rank: rank) } })
+        handles = Mutex((0..<count).map { rank in spawn { crew.work(rank: rank) } })
     }
 
     deinit { stop() }
@@ -46,11 +49,11 @@ public final class WorkerPool: Sendable {
     /// How many jobs wait.
     public var waiting: Int { crew.queue.count }
 
-    func run(_ job: Job) async throws(EngineError) {
+    func run(_ job: Job, inBackground: Bool = false) async throws(EngineError) {
         let outcome = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 job.waits(with: continuation)
-                if let refusal = crew.queue.push(job) { job.finish(.failure(refusal), onlyWaiting: true) }
+                if let refusal = crew.queue.push(job, inBackground: inBackground) { job.finish(.failure(refusal), onlyWaiting: true) }
             }
         } onCancel: {
             job.cancel()
@@ -62,17 +65,28 @@ public final class WorkerPool: Sendable {
 
 /// What the threads share.
 ///
-/// `@unchecked Sendable`: `job` and `scratch` are written by thread 0 alone while the helpers wait in `Helper.sleep`
-/// (the last thing each did was to pass the final barrier), and read by them after `Helper.wake`, which orders the two.
+/// `@unchecked Sendable`: `current` and the scratches are written by thread 0 alone while the helpers wait in
+/// `Helper.sleep` (the last thing each did was to pass the final barrier), and read by them after `Helper.wake`, which
+/// orders the two.
 private final class Crew: @unchecked Sendable {
+    /// A job and where in its pass it is.
+    private struct Work {
+        let job: Job
+        var layer = 0
+        /// Layers until it makes room for others; nil for a live question.
+        let turn: Int?
+    }
+
     let queue: JobQueue
     private let threads: Int
     private let kernels: Kernels
     private let barrier: Barrier
     private let helpers: [Helper]
-    private let stop = StopFlag()
-    private var scratch: Scratch
-    private var job: Job?
+    private let signal = PassSignal()
+    private var live: Scratch
+    /// Holds a paused pass's activations; given back with its end.
+    private var background: Scratch
+    private var current: Work?
 
     init(threads: Int, queue: JobQueue, kernels: Kernels) {
         self.threads = threads
@@ -80,53 +94,93 @@ private final class Crew: @unchecked Sendable {
         self.kernels = kernels
         barrier = Barrier(members: threads)
         helpers = (1..<max(threads, 1)).map { _ in Helper() }
-        scratch = Scratch(threads: threads)
+        live = Scratch(threads: threads)
+        background = Scratch(threads: threads)
     }
 
-    deinit { scratch.release() }
+    deinit {
+        live.release()
+        background.release()
+    }
 
-    func live(rank: Int) {
+    func work(rank: Int) {
         if rank == 0 { lead() } else { help(rank) }
     }
 
     private func lead() {
-        while let next = queue.pop() {
-            guard next.begin() else { continue }
-            scratch.reserve(next.batch, next.model.shape)
-            stop.lower()
-            job = next
-            for helper in helpers { helper.wake() }
-            let completed = compute(rank: 0)
-            // Helpers may still be on their way to sleep, but none touches the job after the last barrier.
-            job = nil
-            next.finish(completed ? .success(()) : .failure(.cancelled))
+        var paused: Work?
+        while true {
+            switch queue.pop(waiting: paused == nil, orBackground: paused == nil) {
+            case .closed:
+                paused?.job.finish(.failure(.stopped))
+                current = nil
+                for helper in helpers { helper.wake() }
+                return
+            case .live(let job):
+                if job.begin() {
+                    live.reserve(job.batch, job.model.shape)
+                    _ = finish(Work(job: job, turn: nil))
+                }
+            case .background(let job):
+                if job.begin() {
+                    background.reserve(job.batch, job.model.shape)
+                    paused = Work(job: job, turn: max(1, job.model.layers.count / 6))
+                }
+            case .nothing: break
+            }
+            if let work = paused {
+                paused = finish(work)
+                if paused == nil {
+                    background.release()
+                    background = Scratch(threads: threads)
+                }
+            }
         }
-        job = nil
+    }
+
+    /// Computes it to its end, or to where it makes room.
+    ///
+    /// - Returns: what is left of it.
+    private func finish(_ work: Work) -> Work? {
+        signal.give(.goOn)
+        current = work
         for helper in helpers { helper.wake() }
+        let progress = compute(rank: 0)
+        // Helpers may still be on their way to sleep, but none touches the job after the last barrier.
+        current = nil
+        switch progress {
+        case .completed: work.job.finish(.success(()))
+        case .givenUp: work.job.finish(.failure(.cancelled))
+        case .paused(let layer): return Work(job: work.job, layer: layer, turn: work.turn)
+        }
+        return nil
     }
 
     private func help(_ rank: Int) {
         while true {
             helpers[rank - 1].sleep()
-            guard job != nil else { return }
+            guard current != nil else { return }
             _ = compute(rank: rank)
         }
     }
 
-    private func compute(rank: Int) -> Bool {
-        guard let job else { return false }
+    private func compute(rank: Int) -> ForwardPass.Progress {
+        guard let work = current else { return .givenUp }
         let pass = ForwardPass(
-            job: job, kernels: kernels, scratch: scratch, crew: barrier, rank: rank, threads: threads)
-        let completed = pass.run(stop: stop)
+            job: work.job, kernels: kernels, scratch: work.turn == nil ? live : background, crew: barrier, rank: rank,
+            threads: threads)
+        let progress = pass.run(from: work.layer, turn: work.turn, signal: signal) { queue.hasLive }
         barrier.wait()
-        return completed
+        return progress
     }
 }
 
-/// Raised by thread 0 before a barrier, read by all after it.
-final class StopFlag: Sendable {
-    private let raised = Atomic<Bool>(false)
-    var isRaised: Bool { raised.load(ordering: .relaxed) }
-    func raise() { raised.store(true, ordering: .relaxed) }
-    func lower() { raised.store(false, ordering: .relaxed) }
+/// Given by thread 0 before a barrier, read by all after it.
+final class PassSignal: Sendable {
+    enum Order: Int { case goOn, stop, pause }
+
+    private let order = Atomic<Int>(Order.goOn.rawValue)
+
+    var given: Order { Order(rawValue: order.load(ordering: .relaxed)) ?? .goOn }
+    func give(_ order: Order) { self.order.store(order.rawValue, ordering: .relaxed) }
 }

@@ -20,6 +20,7 @@ extension ModelStore {
     public func goBack(to version: Fingerprint? = nil) throws(StoreError) -> VersionManifest {
         let target: VersionManifest
         if let version { target = try manifest(of: version) } else { target = try snapshot() }
+        if try current() == target.fingerprint { return target }
         if try previous() == target.fingerprint {
             try onDisk { () throws(DiskError) in try disk.exchange(layout.current, layout.previous) }
         } else {
@@ -47,6 +48,27 @@ extension ModelStore {
     /// The version has answered for a while, or was stopped on purpose.
     public func forgetAttempts() throws(StoreError) {
         try onDisk { () throws(DiskError) in try disk.remove(layout.attempts) }
+    }
+
+    // MARK: - Damage
+
+    /// Removes files of the version whose bytes are not what they are named by, so that an import can write them anew.
+    /// Whoever has them mapped keeps them.
+    ///
+    /// - Returns: their names; empty for a version that is whole.
+    public func removeDamaged(of manifest: VersionManifest) throws(StoreError) -> [String] {
+        var damaged: [String] = []
+        for tensor in manifest.tensors {
+            let names = tensor.rows.map { [(layout.tensor($0.source), $0.source), (layout.rows($0.payload), $0.payload)] }
+                ?? [(layout.tensor(tensor.entry.digest), tensor.entry.digest)]
+            for (path, digest) in names where disk.exists(path) {
+                let found = try onDisk { () throws(DiskError) in try MappedFile(path).withBytes { Digest(of: $0) } }
+                guard found != digest else { continue }
+                try onDisk { () throws(DiskError) in try disk.remove(path) }
+                damaged.append(path)
+            }
+        }
+        return damaged
     }
 
     // MARK: - Retention

@@ -7,6 +7,8 @@ extension ModelStore {
     /// Writes contents into the store and makes them `current`, at epoch 0 of a new line. Importing what is there is a
     /// no-op but for `current`.
     ///
+    /// Where a service has the store, its rollout does the last step (`keep`).
+    ///
     /// Order: tensors, vocabulary, manifest, `previous`, `current`; each durable before the next refers to it, so that
     /// an interruption leaves the old version or the new one.
     ///
@@ -18,15 +20,24 @@ extension ModelStore {
         _ contents: ModelContents, release: String?, fallback: String, origin: VersionManifest.Origin,
         created: String, progress: @escaping @Sendable (Int, Int) -> Void = { _, _ in }
     ) async throws(StoreError) -> VersionManifest {
+        let manifest = try await keep(
+            contents, release: release, fallback: fallback, origin: origin, created: created, on: .pool, progress: progress)
+        try makeCurrent(manifest.fingerprint)
+        return manifest
+    }
+
+    /// The same but for `current`.
+    ///
+    /// - Parameter place: where tensors are digested and written.
+    public func keep(
+        _ contents: ModelContents, release: String?, fallback: String, origin: VersionManifest.Origin,
+        created: String, on place: Lanes.Place, progress: @escaping @Sendable (Int, Int) -> Void = { _, _ in }
+    ) async throws(StoreError) -> VersionManifest {
         let total = contents.tensors.reduce(0) { $0 + $1.byteCount }
         try checkSpace(for: total)
-        let digests = try await write(contents.tensors, total: total, progress: progress)
+        let digests = try await write(contents.tensors, total: total, on: place, progress: progress)
         let fingerprint = contents.fingerprint(digests: digests)
-        if disk.exists(layout.manifest(fingerprint)) {
-            let known = try manifest(of: fingerprint)
-            try makeCurrent(fingerprint)
-            return known
-        }
+        if disk.exists(layout.manifest(fingerprint)) { return try manifest(of: fingerprint) }
         let manifest = VersionManifest(
             fingerprint: fingerprint, release: release ?? contents.release ?? fallback, epoch: contents.epoch,
             line: contents.line ?? fingerprint, origin: origin, created: created, patch: nil, shape: contents.shape,
@@ -36,17 +47,20 @@ extension ModelStore {
         try onDisk { () throws(DiskError) in
             try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(fingerprint))
         }
-        try makeCurrent(fingerprint)
         return manifest
     }
 
-    /// `previous` first: if the process ends between the two, both name what was live.
+    /// Both names are written before either moves, so that a full disk moves neither. `previous` first: if the process
+    /// ends between the two, both name what was live.
     func makeCurrent(_ version: Fingerprint) throws(StoreError) {
         let live = try current()
         guard live != version else { return }
         try onDisk { () throws(DiskError) in
-            if let live { try disk.writeDurably("\(live)\n", to: layout.previous) }
-            try disk.writeDurably("\(version)\n", to: layout.current)
+            let (current, previous) = (layout.current + ".partial", layout.previous + ".partial")
+            if let live { try disk.writeNew("\(live)\n", to: previous) }
+            try disk.writeNew("\(version)\n", to: current)
+            if live != nil { try disk.rename(previous, to: layout.previous) }
+            try disk.rename(current, to: layout.current)
         }
     }
 
@@ -71,11 +85,11 @@ extension ModelStore {
 
     /// Two lanes, so that one tensor is digested while another is written.
     private func write(
-        _ tensors: [StoredTensor], total: Int, progress: @escaping @Sendable (Int, Int) -> Void
+        _ tensors: [StoredTensor], total: Int, on place: Lanes.Place, progress: @escaping @Sendable (Int, Int) -> Void
     ) async throws(StoreError) -> [String: Digest] {
         let order = tensors.sorted { $0.byteCount > $1.byteCount }
         let done = ByteCount()
-        let digests = try await Lanes.map(order) { tensor throws(StoreError) in
+        let digests = try await Lanes.map(order, on: place) { tensor throws(StoreError) in
             let digest = try write(tensor)
             progress(done.add(tensor.byteCount), total)
             return digest

@@ -11,6 +11,7 @@ import StrictJSON
 public struct ModelStore: Sendable {
     let layout: Layout
     let disk: Disk
+    let mappings = Mappings()
     private let lock: FileLock?
 
     public var folder: String { layout.root }
@@ -40,7 +41,7 @@ public struct ModelStore: Sendable {
         try removeLeftovers()
     }
 
-    /// What an interrupted write left under a temporary name.
+    /// What an interrupted write left: temporary names, and files of a version that never came to be.
     private func removeLeftovers() throws(StoreError) {
         try onDisk { () throws(DiskError) in
             for folder in layout.folders {
@@ -49,6 +50,8 @@ public struct ModelStore: Sendable {
                 }
             }
         }
+        // Where a manifest cannot be read, nobody knows what it refers to.
+        if (try? versions()) != nil { try removeUnreferenced() }
     }
 
     func onDisk<Value>(_ body: () throws(DiskError) -> Value) throws(StoreError) -> Value {
@@ -148,7 +151,7 @@ extension ModelStore {
         let entry = tensor.entry
         do {
             guard let rows = tensor.rows else {
-                let file = try onDisk { () throws(DiskError) in try MappedFile(layout.tensor(entry.digest)) }
+                let file = try onDisk { () throws(DiskError) in try mappings.file(layout.tensor(entry.digest)) }
                 return try StoredTensor(name: entry.name, dtype: entry.dtype, shape: entry.shape, bytes: file)
             }
             let payload = try onDisk { () throws(DiskError) in try MappedFile(layout.rows(rows.payload)) }

@@ -12,7 +12,8 @@ extension ModelStore {
     /// - Parameters:
     ///   - plan: the patch's manifest, its signature found good.
     ///   - created: RFC 3339, UTC.
-    /// - Throws: `.noSpace`, `.noMemory` before the first byte; `.patch` for a patch that does not hold what it says.
+    /// - Precondition: `checkRoom` was asked.
+    /// - Throws: `.patch` for a patch that does not hold what it says; `.disk`.
     public func merge(
         _ patch: PatchFile, _ plan: PatchPlan, signer: String?, created: String, lanes: Int = 2
     ) async throws(StoreError) -> VersionManifest {
@@ -22,7 +23,6 @@ extension ModelStore {
         guard identity.fingerprint == plan.target else {
             throw .patch(.fingerprint(expected: "\(plan.target)", found: "\(identity.fingerprint)"))
         }
-        try checkRoom(for: plan, lanes: lanes)
         let contents = try contents(of: base)
         let order = zip(plan.frames, plan.starts).sorted { $0.0.exact > $1.0.exact }
         let written = try await Lanes.map(order, lanes: lanes, on: .background) { frame, start throws(StoreError) in
@@ -39,11 +39,15 @@ extension ModelStore {
         return manifest
     }
 
-    private func checkRoom(for plan: PatchPlan, lanes: Int) throws(StoreError) {
+    /// Asked before the first byte is written.
+    ///
+    /// - Throws: `.noSpace`, `.noMemory`: what is missing may be there later.
+    public func checkRoom(for plan: PatchPlan, lanes: Int = 2) throws(StoreError) {
         let sizes = plan.frames.map { max($0.exact, $0.shape.reduce($0.dtype.width, *)) }
-        try checkSpace(for: sizes.reduce(0, +))
-        // A lane holds a frame's contents and the tensor it becomes, and may hold its widened source.
-        let needed = sizes.sorted(by: >).prefix(lanes).reduce(64 << 20) { $0 + 3 * $1 }
+        let whole = sizes.reduce(0, +)
+        try checkSpace(for: whole)
+        // The new version's own pages; and a lane holds a frame's contents, the tensor it becomes, its widened source.
+        let needed = sizes.sorted(by: >).prefix(lanes).reduce((64 << 20) + whole) { $0 + 3 * $1 }
         if let available = disk.availableMemory(), available < needed {
             throw .noMemory(needed: needed, available: available)
         }

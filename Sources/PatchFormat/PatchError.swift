@@ -18,6 +18,7 @@ public enum PatchError: Explained, Equatable {
     case manifest(file: String, key: String, expected: String, found: String)
     /// A frame's bytes are not those that were signed.
     case frameDigest(file: String, tensor: String)
+    /// They are, and do not hold what the manifest says.
     case frame(file: String, tensor: String, expected: String, found: String)
     /// A frame that does not fit the base it is for.
     case base(tensor: String, expected: String, found: String)
@@ -27,6 +28,15 @@ public enum PatchError: Explained, Equatable {
     /// Two checkpoints between which no patch can lead.
     case unlike(what: String, base: String, target: String)
     case nothingChanged
+
+    /// Whether the fault lies in what is signed, so that no better copy and no other signature can mend it: this identity
+    /// has ended. A fault of the transport, of trust or of this machine's disk says nothing of the patch itself.
+    public var endsIdentity: Bool {
+        switch self {
+        case .manifestJSON, .manifest, .frame, .base, .result, .fingerprint, .format(.notFinite): true
+        case .disk, .signing, .format, .incomplete, .header, .trailing, .unsigned, .frameDigest, .unlike, .nothingChanged: false
+        }
+    }
 
     public var message: Bilingual {
         func say(_ object: String, _ expected: String, _ found: String) -> Bilingual {
@@ -62,8 +72,10 @@ public enum PatchError: Explained, Equatable {
         case .format(let error): error.hint
         case .incomplete: Bilingual("it is still being copied, or the copy broke off: copy it again", zh: "仍在复制，或复制中断：请重新复制")
         case .unsigned: Bilingual("tiankong patch sign FILE --key KEY", zh: "tiankong patch sign 文件 --key 密钥")
-        case .frameDigest, .frame, .trailing, .result:
+        case .frameDigest, .trailing:
             Bilingual("the copy is damaged: copy the file again, from where it was signed", zh: "文件在复制中损坏：请从签名处重新复制")
+        case .manifestJSON, .manifest, .frame, .base, .result, .fingerprint:
+            Bilingual("it was signed so, and no copy of it is better: make the patch again", zh: "签名时即如此，重新复制无济于事：请重新制作补丁")
         case .unlike: Bilingual("import the target as a version of its own", zh: "请将目标作为单独的版本导入")
         default: nil
         }

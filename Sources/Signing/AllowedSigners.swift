@@ -1,18 +1,16 @@
-import Glibc
-
 /// Who may sign, as ssh-keygen(1), section ALLOWED SIGNERS, writes it; a line each:
 ///
 ///     PRINCIPALS [OPTIONS] KEYTYPE BASE64 [COMMENT]
 ///
 /// OPTIONS: `namespaces="…"`, `valid-after="…"`, `valid-before="…"`, `cert-authority`; names in any case, joined by
-/// commas. Times are `YYYYMMDD[Z]` or `YYYYMMDDHHMM[SS][Z]`, local without Z. Keys of other kinds than ssh-ed25519 and
-/// certificate authorities cannot have signed a patch and are passed over; a line that cannot be read refuses the file,
-/// for a trust list that is half read is worse than none.
+/// commas, each at most once. Times are `YYYYMMDD[Z]` or `YYYYMMDDHHMM[SS][Z]`, local without Z. Keys of other kinds
+/// than ssh-ed25519 and certificate authorities cannot have signed a patch and are passed over; a line that cannot be
+/// read refuses the file, for a trust list that is half read is worse than none.
 public struct AllowedSigners: Sendable {
     struct Signer: Sendable {
         let principals: [String]
         let namespaces: [String]?
-        /// Seconds since 1970.
+        /// Seconds since 1970; the key is valid at both of them.
         let validAfter: Int?
         let validBefore: Int?
         let key: SSHPublicKey
@@ -23,7 +21,9 @@ public struct AllowedSigners: Sendable {
     /// - Parameter file: its name, for messages.
     public init(_ text: String, file: String) throws(SigningError) {
         var signers: [Signer] = []
-        for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        // By bytes: CR and LF are one Character, which is not "\n", and the whole file would be one line.
+        let lines = text.utf8.split(separator: 0x0A, omittingEmptySubsequences: false)
+        for (index, line) in lines.map(Substring.init).enumerated() {
             let line = line.trimmed
             guard !line.isEmpty, !line.hasPrefix("#") else { continue }
             do { if let signer = try SignerLine(line).signer { signers.append(signer) } } catch {
@@ -45,7 +45,7 @@ public struct AllowedSigners: Sendable {
                 refusal = .namespace(signer: name, expected: namespaces.joined(separator: ","), found: namespace)
             } else if let after = signer.validAfter, now < after {
                 refusal = .notValidYet(signer: name)
-            } else if let before = signer.validBefore, now >= before {
+            } else if let before = signer.validBefore, now > before {
                 refusal = .notValidAnyMore(signer: name)
             } else {
                 return name

@@ -26,7 +26,7 @@ public struct SSHPrivateKey: Sendable {
         guard let bytes = unarmoured(text, Self.begin, Self.end) else { throw wrong(Self.begin, "another text") }
         var reader = SSHReader(bytes)
         guard reader.take(Self.magic.count) == Self.magic, let cipher = reader.text(), let kdf = reader.text(),
-            reader.string() != nil, reader.uint32() == 1, reader.string() != nil, let secret = reader.string()
+            reader.string() != nil, reader.uint32() == 1, reader.string() != nil, let secret = reader.string(), reader.isAtEnd
         else { throw wrong("one key of openssh-key-v1", "other bytes") }
         guard cipher == "none", kdf == "none" else { throw .encryptedKey(file: file) }
         var inner = SSHReader(secret)
@@ -34,7 +34,7 @@ public struct SSHPrivateKey: Sendable {
             let raw = inner.string(), let pair = inner.string(), pair.count == 64, inner.string() != nil
         else { throw wrong("an ssh-ed25519 key", "another kind of key") }
         guard let key = try? Curve25519.Signing.PrivateKey(rawRepresentation: pair.prefix(32)),
-            let publicKey = SSHPublicKey(raw: raw), Array(key.publicKey.rawRepresentation) == raw
+            let publicKey = SSHPublicKey(raw: raw), Array(key.publicKey.rawRepresentation) == raw, pair.suffix(32).elementsEqual(raw)
         else { throw wrong("a key that fits its public half", "one that does not") }
         self.key = key
         self.publicKey = publicKey

@@ -30,7 +30,7 @@ public struct SSHSignature: Sendable {
         }
         let hash = reader.text()
         guard let hash = hash.flatMap(Hash.init) else {
-            throw .signature(expected: "hash sha256 or sha512", found: hash ?? "nothing")
+            throw .signature(expected: "hash sha256 or sha512", found: String((hash ?? "nothing").prefix(100)))
         }
         guard let inner = reader.string(), reader.isAtEnd else {
             throw .signature(expected: "an end after the signature", found: "more or fewer bytes")
@@ -117,10 +117,13 @@ func unarmoured(_ text: String, _ begin: String, _ end: String) -> [UInt8]? {
 }
 
 extension Substring {
+    /// Without spaces, tabs and line ends around it: what SSH takes for white space, and no more.
     var trimmed: Substring {
         var text = self
-        while let first = text.first, first.isWhitespace { text.removeFirst() }
-        while let last = text.last, last.isWhitespace { text.removeLast() }
+        while let first = text.first, Self.isSpace(first) { text.removeFirst() }
+        while let last = text.last, Self.isSpace(last) { text.removeLast() }
         return text
     }
+
+    private static func isSpace(_ character: Character) -> Bool { [" ", "\t", "\r", "\n", "\r\n"].contains(character) }
 }

@@ -3,7 +3,9 @@ import Disk
 import Engine
 import Explain
 import Glibc
+import ModelFormat
 import ModelStore
+import Rollout
 
 /// What `doctor` looks at, in the order a service would need it.
 struct Examination {
@@ -136,7 +138,7 @@ struct Examination {
         // Keys have a valid-before: a clock that lost its battery makes every key valid again.
         let sane = time(nil) > 1_767_225_600  // 2026-01-01T00:00:00Z, before which this program was not
         add(
-            say("clock", zh: "时钟"), sane ? .good : .bad, Clock.timestamp(),
+            say("clock", zh: "时钟"), sane ? .good : .bad, WallClock.timestamp(),
             mend: say("set the clock: timedatectl set-time", zh: "请校准时钟：timedatectl set-time"))
     }
 
@@ -164,7 +166,7 @@ struct Examination {
         do {
             let pool = try WorkerPool.configured(settings.settings)
             defer { pool.stop() }
-            let version = try Version.embedded(pool: pool)
+            let version = try Version(contents: try ModelContents.embedded(), release: embeddedRelease, pool: pool)
             let answer = try await version.fillMask.answer(Question("画龙点[MASK]", topK: 1))
             let best = answer.blanks.first?.candidates.first?.text ?? ""
             add(

@@ -2,6 +2,7 @@ import ArgumentParser
 import ApplianceConfiguration
 import Engine
 import Explain
+import Rollout
 import ModelFormat
 import StrictJSON
 

@@ -1,9 +1,11 @@
 import ArgumentParser
 import ApplianceConfiguration
+import Disk
 import Explain
 import Glibc
 import ModelFormat
 import ModelStore
+import Rollout
 import StrictJSON
 import Synchronization
 
@@ -37,26 +39,59 @@ struct Import: AsyncParsableCommand {
     func run() async throws {
         let settings = try place.load().settings
         let contents = try ModelContents(huggingFace: folder)
-        let store = try ModelStore(opening: Paths().state(settings))
-        let bar = ProgressBar(say("importing", zh: "导入"))
-        let manifest = try await store.add(
-            contents, release: release, fallback: folderName, origin: .imported, created: Clock.timestamp(),
-            progress: bar.show)
-        bar.end()
-        if json {
-            put(manifest.summary.indented)
-        } else {
-            put(say("\(manifest.release) is the version to serve", zh: "线上版已设为 \(manifest.release)"))
-            put("  " + say("version", zh: "版本") + " \(manifest.fingerprint)")
+        let summary: JSON
+        switch await takeIn(contents, Paths().state(settings)) {
+        case .success(let version): summary = version.summary
+        case .failure(let error):
+            guard error.isOfService, let socket = presentSocket(settings) else { throw error }
+            summary = try await ask(socket)
         }
+        if json { return put(summary.indented) }
+        let name = summary["release"]?.string ?? "?"
+        put(say("\(name) is the version to serve", zh: "线上版已设为 \(name)"))
+        put("  " + say("version", zh: "版本") + " \(summary["version"]?.string ?? "?")")
     }
 
-    private var folderName: String {
-        let real = realpath(folder, nil).map { pointer in
-            defer { free(pointer) }
-            return String(cString: pointer)
+    /// In this process, where nobody else has the store.
+    private func takeIn(_ contents: ModelContents, _ state: String) async -> Result<VersionManifest, StoreError> {
+        let bar = ProgressBar(say("importing", zh: "导入"))
+        defer { bar.end() }
+        do throws(StoreError) {
+            let store = try ModelStore(opening: state)
+            return .success(
+                try await store.add(
+                    contents, release: release, fallback: folderName, origin: .imported, created: WallClock.timestamp(),
+                    progress: bar.show))
+        } catch { return .failure(error) }
+    }
+
+    /// A service has the store: it takes the folder in, like a patch.
+    private func ask(_ socket: String) async throws -> JSON {
+        var members: [JSON.Member] = [.init("folder", .string(realFolder))]
+        if let release { members.append(.init("release", .string(release))) }
+        let client = try await Client(socket: socket)
+        let reply = try await client.post("/v1/import", .object(members))
+        guard reply.status == 200 else { throw Problem(reply.json) }
+        return reply.json
+    }
+
+    private var realFolder: String {
+        guard let real = realpath(folder, nil) else { return folder }
+        defer { free(real) }
+        return String(cString: real)
+    }
+
+    private var folderName: String { realFolder.split(separator: "/").last.map { String($0) } ?? "model" }
+}
+
+extension StoreError {
+    /// Somebody else has the store, or it is not ours to write to.
+    fileprivate var isOfService: Bool {
+        switch self {
+        case .inUse: true
+        case .disk(.system(_, _, let code)): code == EACCES || code == EPERM || code == EROFS
+        default: false
         }
-        return (real ?? folder).split(separator: "/").last.map { String($0) } ?? "model"
     }
 }
 

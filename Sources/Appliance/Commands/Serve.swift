@@ -7,6 +7,7 @@ import Glibc
 import Logging
 import ModelFormat
 import ModelStore
+import Rollout
 
 struct Serve: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
@@ -24,6 +25,9 @@ struct Serve: AsyncParsableCommand {
             valueName: "host:port"))
     var listen: [String] = []
 
+    @Option(help: ArgumentHelp(say("The drop folder, where patches are copied in.", zh: "投放目录，补丁复制到此。"), valueName: "folder"))
+    var drop: String?
+
     @Option(help: ArgumentHelp(say("How many threads compute.", zh: "计算线程数。"), valueName: "n"))
     var threads: Int?
 
@@ -35,12 +39,19 @@ struct Serve: AsyncParsableCommand {
         for variable in loaded.unknownVariables {
             logger.warning("unknown variable, ignored", metadata: ["variable": "\(variable)"])
         }
-        let store = try ModelStore(opening: Paths().state(settings))
-        let appliance = Appliance(
-            settings: settings, pool: try WorkerPool.configured(settings), logger: logger)
-        try await Listeners(appliance: appliance, socket: Paths().socket(settings)).run {
-            try await warm(appliance, store)
+        let state = Paths().state(settings)
+        let store = try ModelStore(opening: state)
+        let pool = try WorkerPool.configured(settings)
+        let rollout = Rollout(.init(settings, state: state), store: store, pool: pool, note: logger.note)
+        let appliance = Appliance(settings: settings, pool: pool, rollout: rollout, logger: logger)
+        if settings.trust.unsigned == .allow {
+            logger.warning("trust.unsigned is allow: anyone who can write to the drop folder decides what is served")
         }
+        try await Listeners(appliance: appliance, socket: Paths().socket(settings)).run(
+            warm: {
+                try await rollout.start()
+                appliance.tellReady()
+            }, keep: { await rollout.run() }, end: { await rollout.stop() })
     }
 
     private func settings() throws -> Loaded {
@@ -51,6 +62,7 @@ struct Serve: AsyncParsableCommand {
             }
             loaded.settings.model.threads = threads
         }
+        if let drop { loaded.settings.drop.path = drop }
         if !listen.isEmpty {
             loaded.settings.listen = try listen.filter { $0 != "none" }.map { text in
                 guard let endpoint = Endpoint(text) else {
@@ -61,26 +73,44 @@ struct Serve: AsyncParsableCommand {
         }
         return loaded
     }
+}
 
-    /// Loads the current version, the embedded one at the first start, and answers a first question with it.
-    private func warm(_ appliance: Appliance, _ store: ModelStore) async throws {
-        let manifest: VersionManifest
-        if let current = try store.current() {
-            manifest = try store.manifest(of: current)
-        } else {
-            manifest = try await store.add(
-                try ModelContents.embedded(), release: nil, fallback: embeddedRelease, origin: .embedded,
-                created: Clock.timestamp())
-        }
-        let version = try Version(manifest, in: store, pool: appliance.pool)
-        _ = try await version.fillMask.answer(Question("[MASK]"))
-        appliance.live.go(version)
-        appliance.logger.info(
+extension Appliance {
+    fileprivate func tellReady() {
+        guard let version = rollout.models.live else { return }
+        logger.info(
             "ready",
             metadata: [
-                "release": "\(version.release)", "version": "\(version.fingerprint)", "isa": "\(appliance.pool.isa.rawValue)",
-                "threads": "\(appliance.pool.threads)", "precision": "\(appliance.settings.model.precision.rawValue)",
+                "release": "\(version.release)", "version": "\(version.fingerprint)", "isa": "\(pool.isa.rawValue)",
+                "threads": "\(pool.threads)", "precision": "\(settings.model.precision.rawValue)",
             ])
+    }
+}
+
+extension Rollout.Settings {
+    /// As the configuration has it.
+    init(_ settings: Settings, state: String) {
+        self.init(
+            state: state, drop: settings.drop.path ?? state + "/drop", allowedSigners: settings.trust.allowedSigners,
+            packagedRelease: embeddedRelease, packaged: ModelContents.embedded)
+        settle = settings.drop.settle
+        epochJump = settings.trust.epochJump
+        allowsUnsigned = settings.trust.unsigned == .allow
+    }
+}
+
+extension Logger {
+    /// What the rollout has to say.
+    fileprivate var note: Rollout.Note {
+        { weight, message, fields in
+            let level: Logger.Level =
+                switch weight {
+                case .info: .info
+                case .warning: .warning
+                case .error: .error
+                }
+            log(level: level, "\(message)", metadata: Dictionary(fields.map { ($0, "\($1)") }) { first, _ in first })
+        }
     }
 }
 

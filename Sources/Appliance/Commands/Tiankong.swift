@@ -7,6 +7,8 @@ import ModelFormat
 import ModelStore
 import NIOCore
 import NIOPosix
+import Disk
+import Rollout
 
 /// `tiankong`
 public struct Tiankong: AsyncParsableCommand {
@@ -17,7 +19,8 @@ public struct Tiankong: AsyncParsableCommand {
             discussion: say("Example:", zh: "例：") + "\n  tiankong fill '画龙点[MASK]'",
             version: version,
             subcommands: [
-                Serve.self, Fill.self, Import.self, Export.self, PatchCommand.self, Status.self, Doctor.self,
+                Serve.self, Fill.self, Import.self, Export.self, PatchCommand.self, Status.self, Versions.self,
+                History.self, Rollback.self, Doctor.self,
             ])
     }
 
@@ -53,12 +56,10 @@ public struct Tiankong: AsyncParsableCommand {
         case let error as Client.Failure: error.exit
         case is ConfigurationError: .badConfiguration
         case let error as CommandError: error.exit
-        case let error as StoreError:
-            switch error {
-            case .inUse, .noMemory: .tryLater
-            case .disk, .noSpace: .cannotCreate
-            case .format, .patch, .damaged, .unknownVersion, .ambiguous, .noSnapshot: .badData
-            }
+        case let error as StoreError: sysexit(of: error)
+        case let error as RolloutError:
+            if case .store(let inner) = error { sysexit(of: inner) } else { Problem(error).code.exit }
+        case is DiskError: .cannotCreate
         case let error as EngineError:
             switch error {
             case .isaMissing, .threads: .usage
@@ -66,6 +67,14 @@ public struct Tiankong: AsyncParsableCommand {
             }
         default: .badData
         }
+    }
+}
+
+private func sysexit(of error: StoreError) -> Exit {
+    switch error {
+    case .inUse, .noMemory: .tryLater
+    case .disk, .noSpace: .cannotCreate
+    case .format, .patch, .damaged, .unknownVersion, .ambiguous, .noSnapshot: .badData
     }
 }
 

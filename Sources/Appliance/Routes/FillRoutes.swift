@@ -1,6 +1,10 @@
 import ApplianceConfiguration
 import Engine
+import HTTPTypes
 import Hummingbird
+import ModelFormat
+import Rollout
+import StrictJSON
 
 struct FillRoutes: Sendable {
     let appliance: Appliance
@@ -10,8 +14,8 @@ struct FillRoutes: Sendable {
         let ask = try FillRequest(try await appliance.json(request, context), defaults: appliance.settings.model)
         let version = try appliance.version()
         let answer = try await answer([ask.question], by: version, context)[0]
-        return Response(
-            json: answer.json(version: version, elapsed: .now - context.arrived, requestID: context.requestID))
+        return response(
+            answer.json(version: version, elapsed: .now - context.arrived, requestID: context.requestID), by: version)
     }
 
     /// `POST /` and `POST /models/{name}`, whatever the name.
@@ -19,7 +23,14 @@ struct FillRoutes: Sendable {
         let ask = try HuggingFaceRequest(try await appliance.json(request, context))
         let version = try appliance.version()
         let answers = try await answer(ask.questions, by: version, context)
-        return Response(json: ask.json(answers, tokenizer: version.fillMask.tokenizer))
+        return response(ask.json(answers, tokenizer: version.fillMask.tokenizer), by: version)
+    }
+
+    private func response(_ json: JSON, by version: Version) -> Response {
+        var response = Response(json: json)
+        response.headers[.version] = "\(version.fingerprint)"
+        version.didAnswer()
+        return response
     }
 
     /// All of them, or the problem of the first that has one.

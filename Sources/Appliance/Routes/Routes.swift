@@ -10,6 +10,11 @@ enum Routes {
         ("/models/{name}", ["POST"]),
         ("/v1/fill", ["POST"]),
         ("/v1/status", ["GET"]),
+        ("/v1/versions", ["GET"]),
+        ("/v1/history", ["GET"]),
+        ("/v1/rollout", ["GET"]),
+        ("/v1/rollback", ["POST"]),
+        ("/v1/import", ["POST"]),
         ("/healthz", ["GET"]),
         ("/readyz", ["GET"]),
         ("/metrics", ["GET"]),
@@ -37,6 +42,13 @@ enum Routes {
 
         let status = StatusRoutes(appliance: appliance)
         router.get("/v1/status", use: status.status)
+        let rollout = RolloutRoutes(appliance: appliance)
+        router.get("/v1/versions", use: rollout.versions)
+        router.get("/v1/history", use: rollout.history)
+        router.get("/v1/rollout", use: rollout.rollout)
+        router.post("/v1/rollback", use: rollout.rollback)
+        router.post("/v1/import", use: rollout.importFolder)
+
         router.get("/healthz", use: status.healthz)
         router.get("/readyz", use: status.readyz)
         router.get("/metrics", use: status.metrics)

@@ -2,7 +2,9 @@ import ApplianceConfiguration
 import Engine
 import HTTPTypes
 import Hummingbird
+import ModelFormat
 import NIOCore
+import Rollout
 import StrictJSON
 
 struct StatusRoutes: Sendable {
@@ -10,7 +12,10 @@ struct StatusRoutes: Sendable {
 
     @Sendable func status(_ request: Request, _ context: Context) throws -> Response {
         let version = try appliance.version()
-        return Response(json: version.status(appliance))
+        var members = version.status(appliance).members ?? []
+        members += appliance.rollout.statusMembers
+        if appliance.settings.trust.unsigned == .allow { members.append(.init("unsigned", "allow")) }
+        return Response(json: .object(members))
     }
 
     /// The process lives and takes requests.
@@ -20,7 +25,7 @@ struct StatusRoutes: Sendable {
 
     /// A version answers.
     @Sendable func readyz(_ request: Request, _ context: Context) -> Response {
-        guard appliance.live.version != nil else {
+        guard appliance.rollout.models.live != nil else {
             var response = Response(json: ["status": "warming"], status: .serviceUnavailable)
             response.headers[.retryAfter] = "1"
             return response
@@ -30,7 +35,7 @@ struct StatusRoutes: Sendable {
 
     @Sendable func metrics(_ request: Request, _ context: Context) -> Response {
         let text = appliance.metrics.text(
-            version: appliance.live.version, precision: appliance.settings.model.precision.rawValue,
+            version: appliance.rollout.models.live, rollout: appliance.rollout.metrics.snapshot, precision: appliance.settings.model.precision.rawValue,
             isa: appliance.pool.isa.rawValue, waiting: appliance.pool.waiting,
             connections: appliance.connections.count)
         return Response(

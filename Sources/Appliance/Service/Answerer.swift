@@ -1,6 +1,7 @@
 import ApplianceConfiguration
 import Engine
 import Explain
+import Rollout
 import StrictJSON
 
 /// Who answers the command line: the service, or this process.

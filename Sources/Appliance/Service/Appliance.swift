@@ -2,26 +2,28 @@ import ApplianceConfiguration
 import Engine
 import Explain
 import Logging
+import Rollout
 
 /// What every route works with.
 struct Appliance: Sendable {
     let settings: Settings
     let pool: WorkerPool
-    let live = Live()
+    let rollout: Rollout
     let metrics = Metrics()
     let connections: Connections
     let logger: Logger
 
-    init(settings: Settings, pool: WorkerPool, logger: Logger) {
+    init(settings: Settings, pool: WorkerPool, rollout: Rollout, logger: Logger) {
         self.settings = settings
         self.pool = pool
+        self.rollout = rollout
         self.logger = logger
         connections = Connections(limit: settings.limits.connections)
     }
 
     /// The live version, or why there is none yet.
     func version() throws(Problem) -> Version {
-        guard let version = live.version else {
+        guard let version = rollout.models.live else {
             throw Problem(.warming, .init("the model is being loaded", zh: "模型正在加载"))
         }
         return version

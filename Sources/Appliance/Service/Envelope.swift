@@ -4,6 +4,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import NIOHTTPTypes
+import Rollout
 import StrictJSON
 
 extension HTTPField.Name {
@@ -48,7 +49,10 @@ struct Envelope: RouterMiddleware {
         if let failure { appliance.metrics.error(failure) }
         response.headers[.requestID] = context.requestID
         response.headers[.contentTypeOptions] = "nosniff"
-        if let version = appliance.live.version { response.headers[.version] = "\(version.fingerprint)" }
+        // Whoever answered has said by which version; else it is the live one.
+        if response.headers[.version] == nil, let version = appliance.rollout.models.live {
+            response.headers[.version] = "\(version.fingerprint)"
+        }
         account(for: request, response, context, failure)
         return response
     }

@@ -1,5 +1,6 @@
 import Glibc
 import Logging
+import Rollout
 
 /// Log lines for people and for the journal: one `write` a line, line ends escaped so that nobody can forge a line.
 ///
@@ -27,7 +28,7 @@ struct Journal: LogHandler {
         if let own = event.metadata { all.merge(own) { $1 } }
         all["hb.request.id"] = nil
         let fields = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
-        let head = isJournal ? "<\(event.level.priority)>" : "\(Clock.timestamp()) \(event.level.rawValue) "
+        let head = isJournal ? "<\(event.level.priority)>" : "\(WallClock.timestamp()) \(event.level.rawValue) "
         let line = head + (event.message.description + fields).replacing("\n", with: "\\n").replacing("\r", with: "\\r")
         let bytes = Array((line + "\n").utf8)
         _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }

@@ -20,15 +20,20 @@ struct Listeners: Sendable {
 
     /// Serves until SIGTERM or SIGINT, and 20 seconds more for requests that run.
     ///
-    /// - Parameter warm: runs beside the listeners; what it throws ends the service.
-    func run(warm: @escaping @Sendable () async throws -> Void) async throws {
+    /// - Parameters:
+    ///   - warm: runs beside the listeners; what it throws ends the service.
+    ///   - keep: runs after it, until `end` is called.
+    func run(
+        warm: @escaping @Sendable () async throws -> Void, keep: @escaping @Sendable () async -> Void,
+        end: @escaping @Sendable () async -> Void
+    ) async throws {
         let lock = try claimSocket()
         defer {
             unlink(socket)
             _ = lock
         }
         let failure = FirstFailure()
-        let warming = Warming { try await failure.keeping(warm) }
+        let warming = Warming(body: { try await failure.keeping(warm) }, keep: keep, end: end)
         let servers = Side(
             services: [server(.unixDomainSocket(path: socket), named: socket)]
                 + appliance.settings.listen.map { server(.hostname($0.host, port: $0.port), named: "\($0)") },
@@ -127,16 +132,17 @@ private struct NamedServer<Inner: Service>: Service {
     }
 }
 
-/// Runs once, then waits for the end.
+/// Runs once, then keeps on until the end.
 private struct Warming: Service {
     let body: @Sendable () async throws -> Void
-
-    init(_ body: @escaping @Sendable () async throws -> Void) {
-        self.body = body
-    }
+    let keep: @Sendable () async -> Void
+    let end: @Sendable () async -> Void
 
     func run() async throws {
         try await body()
-        try await gracefulShutdown()
+        let keeping = Task(operation: keep)
+        try? await gracefulShutdown()
+        await end()
+        await keeping.value
     }
 }

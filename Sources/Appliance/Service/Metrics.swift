@@ -1,4 +1,6 @@
 import Glibc
+import ModelFormat
+import Rollout
 import Synchronization
 
 /// Counters and histograms of this process, rendered as Prometheus text (exposition format 0.0.4).
@@ -9,19 +11,6 @@ final class Metrics: Sendable {
     private struct Route: Hashable {
         let route: String
         let status: Int
-    }
-
-    private struct Histogram {
-        var buckets = [UInt64](repeating: 0, count: Metrics.bounds.count)
-        var count: UInt64 = 0
-        var sum = 0.0
-
-        mutating func record(_ seconds: Double) {
-            // Buckets are cumulative only when rendered.
-            if let index = Metrics.bounds.firstIndex(where: { seconds <= $0 }) { buckets[index] += 1 }
-            count += 1
-            sum += seconds
-        }
     }
 
     private struct State {
@@ -39,7 +28,7 @@ final class Metrics: Sendable {
     func request(_ route: String, status: Int, took: Duration) {
         state.withLock { state in
             state.requests[Route(route: route, status: status), default: 0] += 1
-            state.seconds[route, default: Histogram()].record(took / .seconds(1))
+            state.seconds[route, default: Histogram(bounds: Self.bounds)].record(took / .seconds(1))
         }
     }
 
@@ -56,9 +45,10 @@ final class Metrics: Sendable {
 
     /// - Parameters:
     ///   - version: what is live, or nil while warming.
+    ///   - rollout: what happened to patches.
     ///   - waiting: questions in the queue.
     ///   - connections: open ones, all listeners together.
-    func text(version: Version?, precision: String, isa: String, waiting: Int, connections: Int) -> String {
+    func text(version: Version?, rollout: RolloutMetrics.Snapshot, precision: String, isa: String, waiting: Int, connections: Int) -> String {
         var text = PrometheusText()
         text.gauge("tiankong_ready", "1 when a version answers.", version == nil ? 0 : 1)
         if let version {
@@ -88,16 +78,24 @@ final class Metrics: Sendable {
         }
         text.begin("tiankong_request_seconds", "histogram", "From the head of a request to its answer.")
         for (route, histogram) in state.seconds.sorted(by: { $0.key < $1.key }) {
-            var below: UInt64 = 0
-            for (bound, count) in zip(Self.bounds, histogram.buckets) {
-                below += count
-                text.line("tiankong_request_seconds_bucket", [("route", route), ("le", "\(bound)")], Double(below))
-            }
-            text.line("tiankong_request_seconds_bucket", [("route", route), ("le", "+Inf")], Double(histogram.count))
-            text.line("tiankong_request_seconds_sum", [("route", route)], histogram.sum)
-            text.line("tiankong_request_seconds_count", [("route", route)], Double(histogram.count))
+            text.histogram("tiankong_request_seconds", [("route", route)], histogram)
         }
+        Self.add(rollout, to: &text)
         return text.text
+    }
+
+    private static func add(_ rollout: RolloutMetrics.Snapshot, to text: inout PrometheusText) {
+        text.begin("tiankong_patches_total", "counter", "Dropped files by how they ended.")
+        for status in ["committed", "refused", "rolled-back", "duplicate"] {
+            text.line("tiankong_patches_total", [("status", status)], Double(rollout.patches[status] ?? 0))
+        }
+        text.gauge("tiankong_patches_waiting", "Patches that wait for their base.", Double(rollout.waiting))
+        text.begin("tiankong_intake_seconds", "histogram", "From a patch's last change to merged and synced.")
+        text.histogram("tiankong_intake_seconds", [], rollout.intakes)
+        text.begin("tiankong_swap_seconds", "histogram", "From merged to the first answer by the new version.")
+        text.histogram("tiankong_swap_seconds", [], rollout.swaps)
+        text.begin("tiankong_rollback_seconds", "histogram", "From an order to go back to the exchanged reference.")
+        text.histogram("tiankong_rollback_seconds", [], rollout.rollbacks)
     }
 
     /// The second field of /proc/self/statm (proc_pid_statm(5)), in pages.
@@ -123,6 +121,17 @@ struct PrometheusText {
         let labels = labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",")
         let number = value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
         text += labels.isEmpty ? "\(name) \(number)\n" : "\(name){\(labels)} \(number)\n"
+    }
+
+    mutating func histogram(_ name: String, _ labels: [(String, String)], _ histogram: Histogram) {
+        var below: UInt64 = 0
+        for (bound, count) in zip(histogram.bounds, histogram.buckets) {
+            below += count
+            line(name + "_bucket", labels + [("le", "\(bound)")], Double(below))
+        }
+        line(name + "_bucket", labels + [("le", "+Inf")], Double(histogram.count))
+        line(name + "_sum", labels, histogram.sum)
+        line(name + "_count", labels, Double(histogram.count))
     }
 
     mutating func gauge(_ name: String, _ help: String, _ value: Double) {

@@ -46,6 +46,16 @@ struct Fields {
         return text
     }
 
+    /// - Parameter most: bytes.
+    func optionalText(_ name: String, most: Int) throws(Problem) -> String? {
+        guard value(name) != nil else { return nil }
+        let text = try text(name)
+        guard text.utf8.count <= most, !text.isEmpty else {
+            throw Problem(.outOfRange, field: path + name, expected: "1 to \(most) bytes", found: "\(text.utf8.count)")
+        }
+        return text
+    }
+
     func integer(_ name: String, in range: ClosedRange<Int>) throws(Problem) -> Int? {
         guard let value = value(name) else { return nil }
         let expected = "a whole number from \(range.lowerBound) to \(range.upperBound)"

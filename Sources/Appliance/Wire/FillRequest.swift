@@ -1,6 +1,8 @@
 import ApplianceConfiguration
 import Engine
 import Explain
+import ModelFormat
+import Rollout
 import StrictJSON
 import Tokenizer
 

@@ -2,6 +2,7 @@ import Engine
 import Explain
 import HTTPTypes
 import ModelStore
+import Rollout
 import StrictJSON
 import Tokenizer
 
@@ -21,6 +22,13 @@ enum ErrorCode: String, CaseIterable, Sendable {
     case unsupportedMediaType = "unsupported_media_type"
     case forbiddenOrigin = "forbidden_origin"
     case forbiddenNetwork = "forbidden_network"
+    case forbiddenAdmin = "forbidden_admin"
+    case unknownVersion = "unknown_version"
+    case noSnapshot = "no_snapshot"
+    case busy
+    case superseded
+    case badModel = "bad_model"
+    case noRoom = "no_room"
     case bodyTooLarge = "body_too_large"
     case requestTimeout = "request_timeout"
     case notFound = "not_found"
@@ -34,16 +42,18 @@ enum ErrorCode: String, CaseIterable, Sendable {
     var status: HTTPResponse.Status {
         switch self {
         case .invalidJSON, .unknownField, .missingField, .wrongType, .outOfRange, .noBlank, .tooManyBlanks,
-            .textTooLong, .unknownTarget, .notBuilt:
+            .textTooLong, .unknownTarget, .notBuilt, .badModel:
             .badRequest
         case .unsupportedMediaType: .unsupportedMediaType
-        case .forbiddenOrigin, .forbiddenNetwork: .forbidden
+        case .forbiddenOrigin, .forbiddenNetwork, .forbiddenAdmin: .forbidden
         case .bodyTooLarge: .contentTooLarge
         case .requestTimeout: .requestTimeout
-        case .notFound: .notFound
+        case .notFound, .unknownVersion: .notFound
+        case .noSnapshot, .superseded: .conflict
         case .methodNotAllowed: .methodNotAllowed
         case .tooManyRequests: .tooManyRequests
-        case .overloaded, .warming: .serviceUnavailable
+        case .overloaded, .warming, .busy: .serviceUnavailable
+        case .noRoom: .init(code: 507, reasonPhrase: "Insufficient Storage")
         case .deadlineExceeded: .gatewayTimeout
         case .internal: .internalServerError
         }
@@ -51,8 +61,9 @@ enum ErrorCode: String, CaseIterable, Sendable {
 
     var exit: Exit {
         switch self {
-        case .overloaded, .warming, .deadlineExceeded, .tooManyRequests, .requestTimeout: .tryLater
-        case .forbiddenOrigin, .forbiddenNetwork: .noPermission
+        case .overloaded, .warming, .busy, .deadlineExceeded, .tooManyRequests, .requestTimeout, .superseded: .tryLater
+        case .noRoom: .cannotCreate
+        case .forbiddenOrigin, .forbiddenNetwork, .forbiddenAdmin: .noPermission
         case .internal, .notFound, .methodNotAllowed: .noService
         default: .badData
         }
@@ -61,7 +72,7 @@ enum ErrorCode: String, CaseIterable, Sendable {
     /// Seconds after which asking again is worth it.
     var retryAfter: Int? {
         switch self {
-        case .overloaded, .warming, .tooManyRequests: 1
+        case .overloaded, .warming, .busy, .tooManyRequests: 1
         default: nil
         }
     }
@@ -116,6 +127,21 @@ struct Problem: Error, Explained {
             case .cancelled: .deadlineExceeded
             case .stopped: .warming
             case .isaMissing, .threads, .tensorMissing, .vocabulary, .notFinite: .internal
+            }
+        self.init(code, error)
+    }
+
+    init(_ error: RolloutError) {
+        let code: ErrorCode =
+            switch error {
+            case .warming: .warming
+            case .busy: .busy
+            case .superseded: .superseded
+            case .store(.unknownVersion), .store(.ambiguous), .chain(.notKept): .unknownVersion
+            case .store(.noSnapshot): .noSnapshot
+            case .store(.noSpace), .store(.noMemory): .noRoom
+            case .format, .store(.format), .prewarm, .engine(.notFinite): .badModel
+            default: .internal
             }
         self.init(code, error)
     }

@@ -5,6 +5,7 @@ import Explain
 import ModelFormat
 import ModelStore
 import PatchFormat
+import Rollout
 import StrictJSON
 
 struct PatchMake: AsyncParsableCommand {
@@ -64,7 +65,7 @@ struct PatchMake: AsyncParsableCommand {
             base: from.contents, target: try ModelContents(huggingFace: target),
             recipe: .init(
                 encoding: encoding == .exact ? .exact : .compact, line: from.line,
-                release: release ?? Self.next(from.release, number), epoch: number, created: Clock.timestamp(),
+                release: release ?? Self.next(from.release, number), epoch: number, created: WallClock.timestamp(),
                 dossier: try readDossier()))
         let product = try await maker.make()
         try PatchFiles.write(product.bytes, to: output)

@@ -1,0 +1,78 @@
+import Explain
+import Disk
+import Ledger
+import StrictJSON
+
+/// The ledger as the rollout writes it: a line that a full disk refuses is kept in memory and written with the next one
+/// that is not, for nothing that has to happen now may wait for a record of it.
+struct Book {
+    private static let mostOwed = 200
+
+    private let path: String
+    private let disk: Disk
+    private let note: Rollout.Note
+    private var ledger: Ledger?
+    private var owed: [(kind: String, body: JSON, at: String)] = []
+
+    init(path: String, disk: Disk, note: @escaping Rollout.Note) {
+        (self.path, self.disk, self.note) = (path, disk, note)
+    }
+
+    /// Opened when it is first needed, and tried again whenever that failed.
+    mutating func opened() throws(RolloutError) -> Ledger {
+        if let ledger { return ledger }
+        do {
+            let opened = try Ledger(path, disk: disk)
+            ledger = opened
+            return opened
+        } catch { throw .ledger(error) }
+    }
+
+    mutating func append(_ kind: String, _ body: [JSON.Member]) {
+        if owed.count < Self.mostOwed { owed.append((kind, .object(body), WallClock.timestamp())) }
+        do throws(RolloutError) {
+            let ledger = try opened()
+            while let line = owed.first {
+                do { try ledger.append(line.kind, line.body, at: line.at) } catch { throw .ledger(error) }
+                owed.removeFirst()
+            }
+        } catch {
+            note(.warning, "history is not written", [("kind", kind), ("reason", error.message.en)])
+        }
+    }
+
+    mutating func record(of identity: String) throws(RolloutError) -> Ledger.Record {
+        let ledger = try opened()
+        do { return try ledger.record(of: identity) } catch { throw .ledger(error) }
+    }
+
+    mutating func countAttempt(of identity: String) throws(RolloutError) {
+        let ledger = try opened()
+        do { try ledger.countAttempt(of: identity) } catch { throw .ledger(error) }
+    }
+
+    mutating func forgetAttempts(of identity: String) {
+        guard let ledger = try? opened() else { return }
+        try? ledger.forgetAttempts(of: identity)
+    }
+
+    mutating func end(_ identity: String, as ending: Ledger.Ending) {
+        do throws(RolloutError) {
+            let ledger = try opened()
+            do { try ledger.end(identity, as: ending) } catch { throw .ledger(error) }
+        } catch {
+            note(.warning, "a patch's end is not recorded", [("identity", identity), ("reason", error.message.en)])
+        }
+    }
+
+    /// Of the newest line.
+    mutating func head() -> Ledger.Line? {
+        guard let ledger = try? opened() else { return nil }
+        return (try? ledger.newest()) ?? nil
+    }
+
+    mutating func lines(after number: Int, limit: Int) throws(RolloutError) -> [Ledger.Line] {
+        let ledger = try opened()
+        do { return try ledger.lines(after: number, limit: limit) } catch { throw .ledger(error) }
+    }
+}

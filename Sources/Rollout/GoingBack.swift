@@ -1,0 +1,133 @@
+import Disk
+import Engine
+import Explain
+import Ledger
+public import ModelFormat
+import ModelStore
+import StrictJSON
+
+extension Rollout {
+    /// What an order to go back did.
+    public struct WentBack: Sendable {
+        public let from: Version
+        public let to: Version
+        /// From the order to the exchanged reference.
+        public let took: Duration
+    }
+
+    /// Goes back to the snapshot, or to any kept version (`packaged`: the one inside the binary).
+    ///
+    /// The snapshot is mapped and ready, so going back to it is the exchange of a reference, done before anything else
+    /// and without waiting for anything: disk, history and receipts follow, and whatever runs is superseded.
+    ///
+    /// - Parameter by: who says so, for the history.
+    nonisolated public func goBack(
+        to name: String? = nil, reason: String?, by: String
+    ) async throws(RolloutError) -> WentBack {
+        let start = ContinuousClock.now
+        if name == nil, let (from, to) = models.goBack() {
+            let took = ContinuousClock.now - start
+            metrics.change { $0.rollbacks.record(took / .seconds(1)) }
+            await settle(from: from, to: to, by: by, reason: reason)
+            return WentBack(from: from, to: to, took: took)
+        }
+        return try await goBackByLoading(name, reason: reason, by: by)
+    }
+
+    /// The disk follows the reference. Needs no space: two names are exchanged.
+    private func settle(from: Version, to: Version, by: String, reason: String?) {
+        _ = machine.supersede()
+        do { _ = try store.goBack(to: to.fingerprint) } catch {
+            note(.error, "gone back in memory, not on disk", [("reason", error.message.en)])
+        }
+        wentBack(from: from.fingerprint, to: to.fingerprint, by: by, reason: reason)
+        publish()
+        wake()
+    }
+
+    private func goBackByLoading(_ name: String?, reason: String?, by: String) async throws(RolloutError) -> WentBack {
+        guard let from = models.live else { throw .warming }
+        let target = try await target(name)
+        return try await go(to: target, from: from, reason: reason, by: by)
+    }
+
+    private func target(_ name: String?) async throws(RolloutError) -> VersionManifest {
+        do throws(StoreError) {
+            switch name {
+            case "packaged": break
+            case let name?: return try store.manifest(named: name)
+            case nil:
+                // Where the snapshot is damaged the packaged model is what there is to go back to.
+                let snapshot = try store.snapshot()
+                if !damaged.contains(snapshot.fingerprint) { return snapshot }
+                note(.error, "the snapshot is damaged: going back to the packaged model", [])
+            }
+        } catch { throw .store(error) }
+        return try await keepPackaged()
+    }
+
+    private func go(
+        to manifest: VersionManifest, from: Version, reason: String?, by: String
+    ) async throws(RolloutError) -> WentBack {
+        let version = try Version(manifest, in: store, pool: pool)
+        do { _ = try await version.fillMask.answer(Question("[MASK]")) } catch { throw .engine(error) }
+        let start = ContinuousClock.now
+        models.go(to: version, snapshot: nil)
+        let took = ContinuousClock.now - start
+        metrics.change { $0.rollbacks.record(took / .seconds(1)) }
+        settle(from: from, to: version, by: by, reason: reason)
+        refreshKept()
+        return WentBack(from: from, to: version, took: took)
+    }
+
+    /// History, the patch's end and its receipt.
+    func wentBack(from: Fingerprint, to: Fingerprint, by: String, reason: String?) {
+        // What the live version knew is what the next one is measured by.
+        knowledge = nil
+        var body: [JSON.Member] = [.init("from", .string("\(from)")), .init("to", .string("\(to)")), .init("by", .string(by))]
+        if let reason { body.append(.init("reason", .string(reason))) }
+        let patch = from == to ? nil : (kept[from] ?? (try? store.manifest(of: from)))?.patch
+        if let patch {
+            book.end("\(patch.identity)", as: .rolledBack)
+            body.append(.init("identity", .string("\(patch.identity)")))
+        }
+        book.append("rolled-back", body)
+        for (name, file) in dropped where patch != nil && file.receipt.identity == patch?.identity && file.receipt.status != .duplicate {
+            change(name) { file in
+                file.receipt.reason = "rolled back by \(by)" + (reason.map { ": \($0)" } ?? "")
+                tell(name, &file, .rolledBack)
+            }
+        }
+        metrics.change { $0.patches["rolled-back", default: 0] += 1 }
+        note(.warning, "went back", [("from", from.short), ("to", to.short), ("by", by), ("reason", reason ?? "")])
+    }
+
+    // MARK: - A signed order
+
+    /// Beats whatever runs, and raises the line's floor as a patch does.
+    func carryOut(_ name: String, _ known: DroppedFile.Known, to: Fingerprint, reason: String) async {
+        let from = models.live
+        do throws(RolloutError) {
+            if machine.supersede() != nil { note(.warning, "an order beats what ran", [("file", name)]) }
+            if from?.fingerprint != to {
+                let by = "order of \(known.signer ?? "nobody")"
+                if models.snapshot?.fingerprint == to {
+                    _ = try await goBack(reason: reason, by: by)
+                } else {
+                    _ = try await goBack(to: "\(to)", reason: reason, by: by)
+                }
+            }
+            do { try store.raiseFloor(of: known.claim.line, to: known.claim.epoch) } catch { throw .store(error) }
+            book.end("\(known.identity)", as: .committed)
+            change(name) { file in
+                file.known = nil
+                file.receipt.from = from?.fingerprint
+                book.append("committed", history(of: file))
+                tell(name, &file, .committed)
+            }
+            metrics.change { $0.patches["committed", default: 0] += 1 }
+        } catch {
+            change(name) { refuse(name, &$0, error) }
+        }
+    }
+}

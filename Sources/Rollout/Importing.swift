@@ -1,0 +1,52 @@
+import Explain
+import Disk
+public import ModelFormat
+import ModelStore
+import StrictJSON
+
+extension Rollout {
+    /// A Hugging Face folder goes live like a patch: kept, prewarmed, committed; what was live is its snapshot.
+    ///
+    /// - Parameters:
+    ///   - path: of the folder, as this process sees it.
+    ///   - release: nil: the folder's own, else its name.
+    public func importFolder(_ path: String, release: String?) async throws(RolloutError) -> Version {
+        guard let live = models.live else { throw .warming }
+        guard let ticket = machine.begin(path) else { throw .busy(with: machine.trial?.subject ?? "another one") }
+        defer {
+            machine.end(ticket)
+            publish()
+            wake()
+        }
+        publish()
+        let generation = models.generation
+        let contents: ModelContents
+        do { contents = try ModelContents(huggingFace: path) } catch { throw .format(error) }
+        let manifest = try await keep(contents, path, release)
+        guard manifest.fingerprint != live.fingerprint else { return live }
+        guard machine.reach(.prewarming, ticket) else { throw .superseded(by: "an order to go back") }
+        publish()
+        let version = try Version(manifest, in: store, pool: pool)
+        let warm = try await Prewarm.run(version)
+        guard machine.isCurrent(ticket) else { throw .superseded(by: "an order to go back") }
+        var steps = Steps()
+        try commit(version, manifest, generation, &steps)
+        knowledge = warm
+        book.append(
+            "imported",
+            [
+                .init("from", .string("\(live.fingerprint)")), .init("to", .string("\(version.fingerprint)")),
+                .init("release", .string(version.release)),
+            ])
+        retain()
+        return version
+    }
+
+    private func keep(_ contents: ModelContents, _ path: String, _ release: String?) async throws(RolloutError) -> VersionManifest {
+        let name = path.split(separator: "/").last.map { String($0) } ?? "model"
+        do {
+            return try await store.keep(
+                contents, release: release, fallback: name, origin: .imported, created: WallClock.timestamp(), on: .background)
+        } catch { throw .store(error) }
+    }
+}

@@ -1,0 +1,305 @@
+import Explain
+import Disk
+import Ledger
+import ModelFormat
+import ModelStore
+import PatchFormat
+import StrictJSON
+import Synchronization
+
+extension Rollout {
+    private static let mostWaiting = 64
+    /// How long what failed for want of room waits.
+    private static let patience: Duration = .seconds(60)
+
+    /// Gives every good file its due: refuses, lets wait, carries out orders, and begins one intake where none runs.
+    func pump() async {
+        guard let live = models.live, !dropped.isEmpty else { return }
+        var waiting: [(file: String, missing: String)] = []
+        let order = dropped.filter { $0.value.known != nil }.sorted {
+            ($0.value.known!.claim.epoch, $0.key) < ($1.value.known!.claim.epoch, $1.key)
+        }
+        for (name, _) in order {
+            guard let file = dropped[name], let known = file.known, file.notBefore.map({ $0 <= now }) ?? true else { continue }
+            guard machine.trial?.subject != name else { continue }
+            switch admission(live).decide(known.claim) {
+            case .refuse(let fault): change(name) { refuse(name, &$0, .chain(fault)) }
+            case .wait(let missing):
+                guard waiting.count < Self.mostWaiting else {
+                    change(name) { refuse(name, &$0, .chain(.tooManyWaiting(limit: Self.mostWaiting))) }
+                    continue
+                }
+                waiting.append((name, "\(missing)"))
+                letWait(name, missing)
+            case .admit:
+                if case .order(let to, let reason) = known.claim.kind {
+                    await carryOut(name, known, to: to, reason: reason)
+                    // What is live is another version now.
+                    wake()
+                    break
+                }
+                guard let ticket = machine.begin(name) else { continue }
+                Task { await takeIn(name, known, ticket) }
+            }
+        }
+        published.withLock { $0.waiting = waiting }
+        metrics.change { $0.waiting = waiting.count }
+    }
+
+    private func admission(_ live: Version) -> Admission {
+        var floors: [Fingerprint: Int] = [:]
+        for line in Set(kept.values.map(\.line)) { floors[line] = (try? store.floor(of: line)) ?? 0 }
+        return Admission(
+            live: models.live?.fingerprint ?? live.fingerprint, kept: kept.mapValues(\.line), floors: floors,
+            jump: settings.epochJump)
+    }
+
+    /// The file may be gone from the folder while something runs; then nobody is told.
+    func change(_ name: String, _ body: (inout DroppedFile) -> Void) {
+        guard var file = dropped[name] else { return }
+        body(&file)
+        // `body` may have looked at the table itself.
+        dropped[name] = file
+    }
+
+    private func letWait(_ name: String, _ missing: Fingerprint) {
+        change(name) { file in
+            guard file.receipt.missing != missing || file.receipt.status != .waitingForBase else { return }
+            file.receipt.missing = missing
+            file.receipt.reason = "expected the base \(missing.short) among the kept versions, found none of that fingerprint"
+            var body = history(of: file)
+            body.append(.init("missing", .string("\(missing)")))
+            book.append("waiting", body)
+            tell(name, &file, .waitingForBase)
+        }
+    }
+
+    // MARK: - One patch
+
+    private func takeIn(_ name: String, _ known: DroppedFile.Known, _ ticket: Int) async {
+        var staged: String?
+        do throws(RolloutError) {
+            try await tryToTakeIn(name, known, ticket, staged: &staged)
+        } catch {
+            ended(name, known, error, staged: staged)
+        }
+        if let staged { try? disk.remove(staged) }
+        machine.end(ticket)
+        publish()
+        wake()
+    }
+
+    private func tryToTakeIn(
+        _ name: String, _ known: DroppedFile.Known, _ ticket: Int, staged: inout String?
+    ) async throws(RolloutError) {
+        let generation = models.generation
+        guard let live = models.live, let file = dropped[name], let folder else { throw .changedMeanwhile(name: name) }
+        var steps = Steps()
+        steps.add(.settle, age(of: file.entry))
+        publish()
+        let patch = try stage(name, file.entry, known, in: folder, &steps, &staged)
+        let (plan, signer) = try verify(patch, known, &steps)
+        try reach(.merging, ticket, name, steps, from: live)
+        let manifest = try await merge(patch, plan, signer, &steps)
+        steps.add(.intake, age(of: file.entry))
+        let merged = ContinuousClock.now
+        try reach(.prewarming, ticket, name, steps, from: live)
+        let version = try Version(manifest, in: store, pool: pool)
+        let warm = try await Prewarm.run(version)
+        if let knowledge { try warm.check(after: knowledge) }
+        steps.add(.prewarm, since: merged)
+        guard machine.isCurrent(ticket) else { throw .superseded(by: "an order to go back") }
+        _ = try verify(patch, known)
+        try commit(version, manifest, generation, &steps)
+        knowledge = warm
+        committed(name, known, steps, from: live)
+        firstAnswer(of: version, name, known.identity, merged)
+        retain()
+    }
+
+    /// Wall-clock time since the file last changed, as its file system has it.
+    private func age(of entry: FolderHandle.Entry) -> Duration {
+        .nanoseconds(max(0, WallClock.nanoseconds - entry.changed))
+    }
+
+    private func reach(
+        _ phase: RolloutMachine.Phase, _ ticket: Int, _ name: String, _ steps: Steps, from live: Version
+    ) throws(RolloutError) {
+        guard machine.reach(phase, ticket) else { throw .superseded(by: "an order to go back") }
+        change(name) { file in
+            file.receipt.steps = steps
+            file.receipt.from = live.fingerprint
+            file.receipt.reason = nil
+            file.receipt.missing = nil
+            tell(name, &file, Receipt.Status(rawValue: phase.rawValue) ?? .verifying)
+        }
+        publish()
+    }
+
+    /// A copy that nobody else can write to: what is verified is what is merged.
+    private func stage(
+        _ name: String, _ entry: FolderHandle.Entry, _ known: DroppedFile.Known, in folder: FolderHandle, _ steps: inout Steps,
+        _ staged: inout String?
+    ) throws(RolloutError) -> PatchFile {
+        let start = ContinuousClock.now
+        let path = "\(staging)/\(known.identity)"
+        do throws(DiskError) {
+            try disk.makeFolder(staging, mode: 0o700)
+            staged = path
+            try folder.copy(name, to: path, atMost: entry.size, disk: disk)
+        } catch { throw .disk(error) }
+        guard folder.entry(name) == entry else { throw .changedMeanwhile(name: name) }
+        let patch: PatchFile
+        do { patch = try PatchFile(try MappedFile(path, followingLinks: false), name: name) } catch let error as PatchError {
+            throw .patch(error)
+        } catch let error as DiskError {
+            throw .disk(error)
+        } catch { preconditionFailure("nothing else is thrown above: \(error)") }
+        guard patch.identity == known.identity else { throw .changedMeanwhile(name: name) }
+        steps.add(.stage, since: start)
+        return patch
+    }
+
+    private func verify(_ patch: PatchFile, _ known: DroppedFile.Known) throws(RolloutError) -> (PatchPlan, String?) {
+        let trust = try trust()
+        do {
+            guard case (.patch(let plan), let signer) = try patch.opened(trust) else {
+                preconditionFailure("an order is carried out, not taken in")
+            }
+            return (plan, signer)
+        } catch { throw .patch(error) }
+    }
+
+    private func verify(
+        _ patch: PatchFile, _ known: DroppedFile.Known, _ steps: inout Steps
+    ) throws(RolloutError) -> (PatchPlan, String?) {
+        let start = ContinuousClock.now
+        let (plan, signer) = try verify(patch, known)
+        do { try store.checkRoom(for: plan) } catch { throw .store(error) }
+        guard try book.record(of: "\(known.identity)").attempts < Self.mostAttempts else {
+            throw .triedTooOften(times: Self.mostAttempts)
+        }
+        try book.countAttempt(of: "\(known.identity)")
+        steps.add(.verify, since: start)
+        return (plan, signer)
+    }
+
+    /// Once more where what came out is not what was signed: memory and disks err too.
+    private func merge(
+        _ patch: PatchFile, _ plan: PatchPlan, _ signer: String?, _ steps: inout Steps
+    ) async throws(RolloutError) -> VersionManifest {
+        let start = ContinuousClock.now
+        defer { steps.add(.merge, since: start) }
+        let created = WallClock.timestamp()
+        do throws(StoreError) {
+            do throws(StoreError) {
+                return try await store.merge(patch, plan, signer: signer, created: created)
+            } catch {
+                switch error {
+                case .damaged, .patch(.result), .patch(.fingerprint):
+                    note(.warning, "merging once more", [("file", patch.name), ("reason", error.message.en)])
+                    return try await store.merge(patch, plan, signer: signer, created: created)
+                default: throw error
+                }
+            }
+        } catch { throw .store(error) }
+    }
+
+    /// First the disk, then the reference; an order that came between the two wins.
+    func commit(
+        _ version: Version, _ manifest: VersionManifest, _ generation: Int, _ steps: inout Steps
+    ) throws(RolloutError) {
+        let start = ContinuousClock.now
+        do { try store.commit(manifest) } catch { throw .store(error) }
+        steps.add(.commit, since: start)
+        let exchange = ContinuousClock.now
+        guard models.promote(version, unlessOrderedSince: generation) else {
+            if let live = models.live { _ = try? store.goBack(to: live.fingerprint) }
+            throw .superseded(by: "an order to go back")
+        }
+        steps.add(.switch, since: exchange)
+        try? store.forgetAttempts()
+        damaged.remove(version.fingerprint)
+        refreshKept()
+    }
+
+    private func committed(_ name: String, _ known: DroppedFile.Known, _ steps: Steps, from live: Version) {
+        book.end("\(known.identity)", as: .committed)
+        change(name) { file in
+            file.known = nil
+            file.receipt.steps = steps
+            book.append("committed", history(of: file))
+            tell(name, &file, .committed)
+        }
+        metrics.change { metrics in
+            metrics.patches["committed", default: 0] += 1
+            if let intake = steps.all.first(where: { $0.name == .intake }) { metrics.intakes.record(intake.milliseconds / 1000) }
+        }
+        note(.info, "committed", [("file", name), ("from", live.release), ("to", models.live?.release ?? "")])
+    }
+
+    /// The figure that counts for a user: from merged to the first answer by the new version.
+    private func firstAnswer(of version: Version, _ name: String, _ identity: Digest, _ merged: ContinuousClock.Instant) {
+        version.atFirstAnswer {
+            let took = ContinuousClock.now - merged
+            Task { await self.answered(name, identity, took) }
+        }
+    }
+
+    private func answered(_ name: String, _ identity: Digest, _ took: Duration) {
+        metrics.change { $0.swaps.record(took / .seconds(1)) }
+        change(name) { file in
+            guard file.receipt.identity == identity, file.receipt.status == .committed else { return }
+            file.receipt.steps.add(.swap, took)
+            tell(name, &file, .committed)
+        }
+    }
+
+    func retain() {
+        let safe = Set([models.live?.fingerprint, models.snapshot?.fingerprint].compactMap { $0 })
+        do {
+            for version in try store.retain(settings.kept, beside: safe) {
+                book.append(
+                    "removed", [.init("version", .string("\(version.fingerprint)")), .init("release", .string(version.release))])
+            }
+        } catch { note(.warning, "old versions are not removed", [("reason", error.message.en)]) }
+        refreshKept()
+    }
+
+    // MARK: - Ends
+
+    private func ended(_ name: String, _ known: DroppedFile.Known, _ error: RolloutError, staged: String?) {
+        // A file that may still be being written is looked into again before anything is said of it.
+        if error.isOfBytes {
+            book.forgetAttempts(of: "\(known.identity)")
+            var isLast = false
+            change(name) { file in
+                if case .changedMeanwhile = error { file.settling.again() } else {
+                    isLast = file.settling.fault(at: now, settle: settings.settle)
+                }
+                if !isLast { file.known = nil }
+            }
+            if !isLast { return }
+        }
+        change(name) { file in
+            if case .superseded = error {
+                file.known = nil
+                file.receipt.reason = error.message.en
+                book.end("\(known.identity)", as: .superseded)
+                book.append("superseded", history(of: file) + [.init("reason", .string(error.message.en))])
+                tell(name, &file, .superseded)
+            } else if error.isForNow {
+                book.forgetAttempts(of: "\(known.identity)")
+                file.notBefore = now + Self.patience
+                let isNew = file.receipt.status != .held
+                file.receipt.reason = [error.message.en, error.hint?.en].compactMap { $0 }.joined(separator: " · ")
+                if isNew { book.append("held", history(of: file) + [.init("reason", .string(error.message.en))]) }
+                tell(name, &file, .held)
+                note(.warning, "held", [("file", name), ("reason", error.message.en)])
+                lookAgain(in: Self.patience)
+            } else {
+                refuse(name, &file, error, staged: staged)
+            }
+        }
+    }
+}

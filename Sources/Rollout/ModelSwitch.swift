@@ -1,0 +1,71 @@
+public import ModelFormat
+import Synchronization
+
+/// What answers: one reference under a mutex. Exchanging it is all there is to a swap and to a rollback; requests in
+/// flight keep the version they began with, and it is freed after its last.
+///
+/// The snapshot is the version before, mapped and ready. Each order to go back raises `generation`, so that an intake
+/// which was under way can tell that somebody decided otherwise meanwhile (`promote`).
+public final class ModelSwitch: Sendable {
+    private struct State {
+        var live: Version?
+        var snapshot: Version?
+        var generation = 0
+    }
+    private let state = Mutex(State())
+
+    public init() {}
+
+    /// The version for a question; nil while the service warms. (A candidate's share of the traffic will be decided here.)
+    public var live: Version? { state.withLock { $0.live } }
+    public var snapshot: Version? { state.withLock { $0.snapshot } }
+    var generation: Int { state.withLock { $0.generation } }
+
+    /// At start.
+    func begin(live: Version, snapshot: Version?) {
+        state.withLock { ($0.live, $0.snapshot) = (live, snapshot) }
+    }
+
+    /// The new version goes live, what was live becomes the snapshot.
+    ///
+    /// - Returns: false, and nothing happens, where an order to go back came after `generation` was read.
+    func promote(_ version: Version, unlessOrderedSince generation: Int) -> Bool {
+        state.withLock { state in
+            guard state.generation == generation else { return false }
+            if state.live?.fingerprint != version.fingerprint { state.snapshot = state.live }
+            state.live = version
+            return true
+        }
+    }
+
+    /// The snapshot becomes live again, and there is none any more: going back twice must not bring the bad one back.
+    ///
+    /// - Returns: what was live and what is now; nil where there is no snapshot.
+    func goBack() -> (from: Version, to: Version)? {
+        state.withLock { state in
+            guard let from = state.live, let to = state.snapshot else { return nil }
+            (state.live, state.snapshot) = (to, nil)
+            state.generation += 1
+            return (from, to)
+        }
+    }
+
+    /// Any other version goes live by order.
+    func go(to version: Version, snapshot: Version?) {
+        state.withLock { state in
+            (state.live, state.snapshot) = (version, snapshot)
+            state.generation += 1
+        }
+    }
+
+    /// The snapshot was made ready after the start; nothing happens where others decided meanwhile.
+    func ready(_ snapshot: Version, behind live: Fingerprint, unlessOrderedSince generation: Int) {
+        state.withLock { state in
+            guard state.generation == generation, state.live?.fingerprint == live, state.snapshot == nil else { return }
+            state.snapshot = snapshot
+        }
+    }
+
+    /// What is on disk cannot be trusted any more.
+    func dropSnapshot() { state.withLock { $0.snapshot = nil } }
+}

@@ -1,0 +1,141 @@
+public import Disk
+import Explain
+public import Engine
+import Ledger
+public import ModelFormat
+public import ModelStore
+public import StrictJSON
+import Synchronization
+import Watch
+
+/// The one who changes what is served: takes patches from the drop folder, imports, goes back. Decisions are pure values
+/// (`Settling`, `Admission`, `RolloutMachine`); this actor carries them out, on a thread of its own, and looks again
+/// after every wait.
+public actor Rollout {
+    public struct Settings: Sendable {
+        /// The state folder.
+        public var state: String
+        public var drop: String
+        public var settle: Duration = .seconds(3)
+        public var allowedSigners: String
+        public var allowsUnsigned = false
+        public var epochJump = 1000
+        /// How many versions are kept, the live one and the snapshot among them.
+        public var kept = 8
+        /// The packaged model, and its name.
+        public var packaged: @Sendable () throws(ModelFormatError) -> ModelContents
+        public var packagedRelease: String
+
+        public init(
+            state: String, drop: String, allowedSigners: String, packagedRelease: String,
+            packaged: @escaping @Sendable () throws(ModelFormatError) -> ModelContents
+        ) {
+            (self.state, self.drop, self.allowedSigners) = (state, drop, allowedSigners)
+            (self.packagedRelease, self.packaged) = (packagedRelease, packaged)
+        }
+    }
+
+    public enum Weight: Sendable { case info, warning, error }
+    /// A line for the log.
+    public typealias Note = @Sendable (Weight, String, [(String, String)]) -> Void
+
+    /// Starts of a version that were not followed by a while of answering, after which it is gone back from.
+    static let mostAttempts = 3
+    /// How long a version must answer before a start counts as good.
+    static let proof: Duration = .seconds(30)
+
+    nonisolated public let models = ModelSwitch()
+    nonisolated public let metrics = RolloutMetrics()
+    nonisolated let published = Mutex(Published())
+    nonisolated private let thread = OwnThread()
+    nonisolated public var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    let settings: Settings
+    let store: ModelStore
+    let pool: WorkerPool
+    let disk: Disk
+    let note: Note
+    var book: Book
+    var machine = RolloutMachine()
+    /// What the live version knew when it was new.
+    var knowledge: Prewarm?
+    /// Of every version kept; read anew whenever we changed it.
+    var kept: [Fingerprint: VersionManifest] = [:]
+    /// A version whose files are not what they were.
+    var damaged: Set<Fingerprint> = []
+
+    // The drop folder.
+    var folder: FolderHandle?
+    var dropped: [String: DroppedFile] = [:]
+    var strange: Set<String> = []
+    var watch: FolderWatch?
+    let started = ContinuousClock.now
+    var isFolderTold = false
+
+    public init(
+        _ settings: Settings, store: ModelStore, pool: WorkerPool, disk: Disk = Disk(), note: @escaping Note = { _, _, _ in }
+    ) {
+        self.settings = settings
+        self.store = store
+        self.pool = pool
+        self.disk = disk
+        self.note = note
+        book = Book(path: settings.state + "/ledger.sqlite", disk: disk, note: note)
+    }
+
+    nonisolated var staging: String { settings.state + "/staging" }
+    var quarantine: Quarantine { Quarantine(folder: settings.state + "/quarantine", disk: disk) }
+    /// A clock that never jumps.
+    var now: Duration { ContinuousClock.now - started }
+
+    func refreshKept() {
+        do {
+            kept = Dictionary(try store.versions().map { ($0.fingerprint, $0) }) { first, _ in first }
+        } catch {
+            note(.error, "versions cannot be read", [("reason", error.message.en)])
+        }
+    }
+
+    /// Watches the drop folder until `stop`; call after `start`.
+    public func run() async {
+        try? disk.makeFolder(settings.drop, mode: 0o775)
+        let watch = FolderWatch([settings.drop])
+        self.watch = watch
+        let care = Task { await upkeep() }
+        for await _ in watch.hints {
+            look()
+            await pump()
+            publish()
+        }
+        care.cancel()
+    }
+
+    /// Ends `run`. The version has been stopped on purpose: its start was a good one.
+    public func stop() {
+        watch?.stop()
+        try? store.forgetAttempts()
+    }
+
+    func wake() { watch?.hint() }
+
+    var isPolling: Bool { watch?.mode != .events }
+
+    /// Looks again after a while, whatever happens in the folder.
+    func lookAgain(in time: Duration) {
+        let watch = watch
+        Task {
+            try? await Task.sleep(for: time)
+            watch?.hint()
+        }
+    }
+}
+
+/// What others may read at any time without waiting for the actor.
+struct Published: Sendable {
+    var phase: RolloutMachine.Phase?
+    var subject: String?
+    var candidate: Claim?
+    var waiting: [(file: String, missing: String)] = []
+    var isPolling = false
+    var snapshotIsDamaged = false
+}

@@ -1,0 +1,72 @@
+import Explain
+import ModelFormat
+import ModelStore
+import StrictJSON
+
+extension Rollout {
+    /// What need not be done before the first answer: the snapshot is mapped, the live version's knowledge measured,
+    /// what is kept looked over; and, after a while, the start is counted as a good one.
+    func upkeep() async {
+        await readySnapshot()
+        if let live = models.live { knowledge = try? await Prewarm.run(live) }
+        publish()
+        wake()
+        try? await Task.sleep(for: .seconds(2))
+        while !Task.isCancelled {
+            await scrub()
+            try? await Task.sleep(for: Self.proof)
+            if Task.isCancelled { return }
+            try? store.forgetAttempts()
+            try? await Task.sleep(for: .seconds(86400))
+        }
+    }
+
+    private func readySnapshot() async {
+        guard let manifest = try? store.snapshot(), let live = models.live, manifest.fingerprint != live.fingerprint else { return }
+        let generation = models.generation
+        do throws(RolloutError) {
+            let snapshot = try Version(manifest, in: store, pool: pool)
+            models.ready(snapshot, behind: live.fingerprint, unlessOrderedSince: generation)
+        } catch {
+            damaged.insert(manifest.fingerprint)
+            book.append(
+                "damaged", [.init("version", .string("\(manifest.fingerprint)")), .init("reason", .string(error.message.en))])
+            note(.error, "the snapshot is damaged", [("version", manifest.fingerprint.short), ("reason", error.message.en)])
+        }
+    }
+
+    /// Reads every byte of what is live and of the snapshot, in the background, and takes their digests anew. What is
+    /// damaged is no longer gone back to, and no longer served.
+    func scrub() async {
+        for version in [try? store.snapshot().fingerprint, models.live?.fingerprint].compactMap({ $0 }) {
+            guard let manifest = kept[version], !Task.isCancelled else { continue }
+            let store = store
+            let found = await BackgroundThread.run { () -> [String] in (try? store.removeDamaged(of: manifest)) ?? [] }
+            guard !found.isEmpty else { continue }
+            damaged.insert(version)
+            book.append(
+                "damaged",
+                [
+                    .init("version", .string("\(version)")), .init("release", .string(manifest.release)),
+                    .init("reason", .string("\(found.count) files are not what was written: \(found[0])")),
+                ])
+            note(.error, "damaged", [("version", manifest.release), ("file", found[0])])
+            if models.snapshot?.fingerprint == version { models.dropSnapshot() }
+            if models.live?.fingerprint == version { await leaveDamagedLive() }
+        }
+        publish()
+    }
+
+    private func leaveDamagedLive() async {
+        do throws(RolloutError) {
+            _ = try await goBack(reason: "its files are damaged", by: "scrub")
+        } catch {
+            // No snapshot: the packaged model.
+            do throws(RolloutError) {
+                _ = try await goBack(to: "packaged", reason: "its files are damaged", by: "scrub")
+            } catch {
+                note(.error, "nothing to go back to", [("reason", error.message.en)])
+            }
+        }
+    }
+}

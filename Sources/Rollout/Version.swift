@@ -1,0 +1,74 @@
+public import Engine
+public import ModelFormat
+public import ModelStore
+import Synchronization
+
+/// A version that can answer. A request takes one reference and keeps it from its tokens to its answer.
+public struct Version: Sendable {
+    public let fillMask: FillMask
+    public let fingerprint: Fingerprint
+    public let release: String
+    public let epoch: Int
+    public let line: Fingerprint
+    /// When it was made ready here, RFC 3339.
+    public let since: String
+    private let first = FirstAnswer()
+
+    public init(
+        fillMask: FillMask, fingerprint: Fingerprint, release: String, epoch: Int, line: Fingerprint,
+        since: String = WallClock.timestamp()
+    ) {
+        self.fillMask = fillMask
+        self.fingerprint = fingerprint
+        self.release = release
+        self.epoch = epoch
+        self.line = line
+        self.since = since
+    }
+
+    /// From a store, ready by mapping.
+    public init(_ manifest: VersionManifest, in store: ModelStore, pool: WorkerPool) throws(RolloutError) {
+        let fillMask: FillMask
+        do { fillMask = try FillMask(try store.contents(of: manifest), pool: pool) } catch let error as StoreError {
+            throw .store(error)
+        } catch let error as EngineError {
+            throw .engine(error)
+        } catch { preconditionFailure("nothing else is thrown above: \(error)") }
+        self.init(
+            fillMask: fillMask, fingerprint: manifest.fingerprint, release: manifest.release, epoch: manifest.epoch,
+            line: manifest.line)
+    }
+
+    /// A model that is in no store: its fingerprint is taken here.
+    public init(contents: ModelContents, release: String, pool: WorkerPool) throws(RolloutError) {
+        var digests: [String: Digest] = [:]
+        for tensor in contents.tensors { digests[tensor.name] = tensor.digest() }
+        let fingerprint = contents.fingerprint(digests: digests)
+        let fillMask: FillMask
+        do { fillMask = try FillMask(contents, pool: pool) } catch { throw .engine(error) }
+        self.init(
+            fillMask: fillMask, fingerprint: fingerprint, release: contents.release ?? release, epoch: contents.epoch,
+            line: contents.line ?? fingerprint)
+    }
+
+    /// A client's question was answered by this version.
+    public func didAnswer() { first.happened() }
+
+    /// `body` runs once, at the first answer to a client from now on.
+    func atFirstAnswer(_ body: @escaping @Sendable () -> Void) { first.expect(body) }
+}
+
+private final class FirstAnswer: Sendable {
+    private let isExpected = Atomic(false)
+    private let body = Mutex<(@Sendable () -> Void)?>(nil)
+
+    func expect(_ body: @escaping @Sendable () -> Void) {
+        self.body.withLock { $0 = body }
+        isExpected.store(true, ordering: .releasing)
+    }
+
+    func happened() {
+        guard isExpected.load(ordering: .acquiring), isExpected.exchange(false, ordering: .acquiringAndReleasing) else { return }
+        body.withLock { $0.take() }?()
+    }
+}

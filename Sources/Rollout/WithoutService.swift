@@ -1,0 +1,50 @@
+public import Disk
+import Explain
+import Ledger
+import ModelFormat
+import ModelStore
+public import StrictJSON
+
+extension Rollout {
+    /// Goes back where no service runs: what the next start serves is another version.
+    ///
+    /// - Returns: as `POST /v1/rollback` answers.
+    public static func goBackWithoutService(
+        _ settings: Settings, to name: String?, reason: String?, disk: Disk = Disk()
+    ) async throws(RolloutError) -> JSON {
+        let (from, target): (VersionManifest, VersionManifest)
+        do throws(StoreError) {
+            let store = try ModelStore(opening: settings.state, disk: disk)
+            from = try store.manifest(named: nil)
+            if name == "packaged" {
+                let contents: ModelContents
+                do { contents = try settings.packaged() } catch { throw .format(error) }
+                target = try await store.keep(
+                    contents, release: nil, fallback: settings.packagedRelease, origin: .embedded,
+                    created: WallClock.timestamp(), on: .pool)
+            } else {
+                target = if let name { try store.manifest(named: name) } else { try store.snapshot() }
+            }
+            _ = try store.goBack(to: target.fingerprint)
+            try? store.forgetAttempts()
+        } catch { throw .store(error) }
+        var book = Book(path: settings.state + "/ledger.sqlite", disk: disk) { _, _, _ in }
+        var body: [JSON.Member] = [
+            .init("from", .string("\(from.fingerprint)")), .init("to", .string("\(target.fingerprint)")),
+            .init("by", "command, no service"),
+        ]
+        if let reason { body.append(.init("reason", .string(reason))) }
+        if let patch = from.patch, from.fingerprint != target.fingerprint {
+            book.end("\(patch.identity)", as: .rolledBack)
+            body.append(.init("identity", .string("\(patch.identity)")))
+        }
+        book.append("rolled-back", body)
+        return ["from": from.brief, "to": target.brief]
+    }
+}
+
+extension VersionManifest {
+    fileprivate var brief: JSON {
+        ["version": .string("\(fingerprint)"), "release": .string(release), "epoch": .integer(Int64(epoch))]
+    }
+}
