@@ -65,6 +65,16 @@ extension Disk {
         return names.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
     }
 
+    /// Paths of all files beneath the folder.
+    public func listAll(_ folder: String) throws(DiskError) -> [String] {
+        var paths: [String] = []
+        for name in try list(folder) {
+            let path = folder + "/" + name
+            if isFolder(path) { paths += try listAll(path) } else { paths.append(path) }
+        }
+        return paths
+    }
+
     /// Bytes the machine can still give without swapping: MemAvailable of /proc/meminfo (proc(5)), and what the control
     /// group leaves; nil where neither says.
     public func availableMemory() -> Int? {
@@ -156,7 +166,7 @@ extension Disk {
         to path: String, mode: UInt32 = 0o644, synced: Bool = true, _ body: (NewFile) throws(DiskError) -> Void
     ) throws(DiskError) {
         unlink(path)
-        let file = try change("open", path) { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode) }
+        let file = try change("create", path) { open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode) }
         defer { close(file) }
         try body(NewFile(disk: self, path: path, descriptor: file))
         if synced { _ = try change("fsync", path) { fsync(file) } }
@@ -185,6 +195,11 @@ extension Disk {
             }
             try outcome.get()
         }
+    }
+
+    /// Another name for the same file.
+    public func link(_ path: String, to other: String) throws(DiskError) {
+        _ = try change("link", other) { Glibc.link(path, other) }
     }
 
     public func rename(_ path: String, to target: String) throws(DiskError) {

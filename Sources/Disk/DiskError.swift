@@ -45,6 +45,15 @@ public enum DiskError: Explained, Equatable {
 }
 
 extension DiskError {
+    /// What was asked for is not there, or is not a file.
+    public var isOfReading: Bool {
+        switch self {
+        case .notRegular, .tooLarge: true
+        case .system(let call, _, let code): code == ENOENT && call == "open" || code == EISDIR
+        case .locked: false
+        }
+    }
+
     /// No space or no quota is left.
     public var isFull: Bool {
         if case .system(_, _, let code) = self { code == ENOSPC || code == EDQUOT } else { false }

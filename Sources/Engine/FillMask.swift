@@ -17,7 +17,15 @@ public final class FillMask: Sendable {
     /// Ids that are no answer to a person (`Question.Candidates.words`).
     private let unspeakable: [Int32]
 
-    public init(_ contents: ModelContents, pool: WorkerPool) throws(EngineError) {
+    /// - Parameter other: a version whose tokenizer is shared where both have the same.
+    public init(_ contents: ModelContents, pool: WorkerPool, sharing other: FillMask? = nil) throws(EngineError) {
+        workers = pool
+        model = try Model(contents, kernels: pool.kernels)
+        if let other, other.contents.pieces == contents.pieces, other.contents.tokenizer == contents.tokenizer {
+            tokenizer = other.tokenizer
+            unspeakable = other.unspeakable
+            return
+        }
         let vocabulary: Vocabulary
         do { vocabulary = try Vocabulary(pieces: contents.pieces) } catch { throw .vocabulary(error) }
         tokenizer = Tokenizer(
@@ -25,8 +33,6 @@ public final class FillMask: Sendable {
             options: TokenizerOptions(
                 lowercase: contents.tokenizer.lower, stripAccents: contents.tokenizer.accents,
                 splitChinese: contents.tokenizer.cjk))
-        workers = pool
-        model = try Model(contents, kernels: pool.kernels)
         unspeakable = contents.pieces.indices.lazy.filter { index in
             let piece = contents.pieces[index].utf8
             return piece.starts(with: "##".utf8) && piece.count > 2

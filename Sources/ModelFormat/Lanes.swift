@@ -49,6 +49,9 @@ public enum Lanes {
 
 /// A thread that gives way to everything else.
 public enum BackgroundThread {
+    /// After work that needed much memory for a moment.
+    public static func giveMemoryBack() { tk_trim() }
+
     private final class Work {
         let body: () -> Void
         init(_ body: @escaping () -> Void) { self.body = body }

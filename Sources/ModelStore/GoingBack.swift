@@ -90,7 +90,7 @@ extension ModelStore {
     }
 
     /// Files of no kept version: left by a merge that was interrupted, or by a version that was removed.
-    func removeUnreferenced() throws(StoreError) {
+    public func unreferenced() throws(StoreError) -> [String] {
         var names: Set<String> = []
         for version in try versions() {
             names.insert("\(version.vocabulary)")
@@ -102,10 +102,16 @@ extension ModelStore {
                 }
             }
         }
-        try onDisk { () throws(DiskError) in
+        return try onDisk { () throws(DiskError) in
+            var paths: [String] = []
             for folder in [layout.tensors, layout.rows, layout.vocabularies] {
-                for name in try disk.list(folder) where !names.contains(name) { try disk.remove(folder + "/" + name) }
+                paths += try disk.list(folder).filter { !names.contains($0) }.map { folder + "/" + $0 }
             }
+            return paths
         }
+    }
+
+    func removeUnreferenced() throws(StoreError) {
+        for path in try unreferenced() { try onDisk { () throws(DiskError) in try disk.remove(path) } }
     }
 }

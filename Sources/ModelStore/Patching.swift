@@ -17,11 +17,15 @@ extension ModelStore {
     public func merge(
         _ patch: PatchFile, _ plan: PatchPlan, signer: String?, created: String, lanes: Int = 2
     ) async throws(StoreError) -> VersionManifest {
-        if disk.exists(layout.manifest(plan.target)) { return try manifest(of: plan.target) }
         let base = try manifest(of: plan.base)
         let identity = plan.identity(base: base.identity)
         guard identity.fingerprint == plan.target else {
             throw .patch(.fingerprint(expected: "\(plan.target)", found: "\(identity.fingerprint)"))
+        }
+        if disk.exists(layout.manifest(plan.target)) {
+            // Contents that were here before: what they are called now is what the patch says.
+            let kept = try manifest(of: plan.target).tensors
+            return try keep(version(plan, identity, base, kept, identity: patch.identity, signer, created))
         }
         let contents = try contents(of: base)
         let order = zip(plan.frames, plan.starts).sorted { $0.0.exact > $1.0.exact }
@@ -32,9 +36,12 @@ extension ModelStore {
             try disk.syncFolder(layout.tensors)
             try disk.syncFolder(layout.rows)
         }
-        let manifest = version(plan, identity, base, written, identity: patch.identity, signer, created)
+        return try keep(version(plan, identity, base, written, identity: patch.identity, signer, created))
+    }
+
+    private func keep(_ manifest: VersionManifest) throws(StoreError) -> VersionManifest {
         try onDisk { () throws(DiskError) in
-            try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(plan.target))
+            try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(manifest.fingerprint))
         }
         return manifest
     }

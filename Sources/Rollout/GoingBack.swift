@@ -69,7 +69,7 @@ extension Rollout {
     private func go(
         to manifest: VersionManifest, from: Version, reason: String?, by: String
     ) async throws(RolloutError) -> WentBack {
-        let version = try Version(manifest, in: store, pool: pool)
+        let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
         do { _ = try await version.fillMask.answer(Question("[MASK]")) } catch { throw .engine(error) }
         let start = ContinuousClock.now
         models.go(to: version, snapshot: nil)

@@ -26,7 +26,7 @@ extension Rollout {
         guard manifest.fingerprint != live.fingerprint else { return live }
         guard machine.reach(.prewarming, ticket) else { throw .superseded(by: "an order to go back") }
         publish()
-        let version = try Version(manifest, in: store, pool: pool)
+        let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
         let warm = try await Prewarm.run(version)
         guard machine.isCurrent(ticket) else { throw .superseded(by: "an order to go back") }
         var steps = Steps()

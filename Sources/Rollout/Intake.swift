@@ -84,6 +84,7 @@ extension Rollout {
             ended(name, known, error, staged: staged)
         }
         if let staged { try? disk.remove(staged) }
+        BackgroundThread.giveMemoryBack()
         machine.end(ticket)
         publish()
         wake()
@@ -104,7 +105,7 @@ extension Rollout {
         steps.add(.intake, age(of: file.entry))
         let merged = ContinuousClock.now
         try reach(.prewarming, ticket, name, steps, from: live)
-        let version = try Version(manifest, in: store, pool: pool)
+        let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
         let warm = try await Prewarm.run(version)
         if let knowledge { try warm.check(after: knowledge) }
         steps.add(.prewarm, since: merged)

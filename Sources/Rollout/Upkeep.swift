@@ -25,7 +25,7 @@ extension Rollout {
         guard let manifest = try? store.snapshot(), let live = models.live, manifest.fingerprint != live.fingerprint else { return }
         let generation = models.generation
         do throws(RolloutError) {
-            let snapshot = try Version(manifest, in: store, pool: pool)
+            let snapshot = try Version(manifest, in: store, pool: pool, sharing: live)
             models.ready(snapshot, behind: live.fingerprint, unlessOrderedSince: generation)
         } catch {
             damaged.insert(manifest.fingerprint)

@@ -27,9 +27,15 @@ public struct Version: Sendable {
     }
 
     /// From a store, ready by mapping.
-    public init(_ manifest: VersionManifest, in store: ModelStore, pool: WorkerPool) throws(RolloutError) {
+    ///
+    /// - Parameter other: a version whose tokenizer is shared where both have the same.
+    public init(
+        _ manifest: VersionManifest, in store: ModelStore, pool: WorkerPool, sharing other: Version? = nil
+    ) throws(RolloutError) {
         let fillMask: FillMask
-        do { fillMask = try FillMask(try store.contents(of: manifest), pool: pool) } catch let error as StoreError {
+        do {
+            fillMask = try FillMask(try store.contents(of: manifest), pool: pool, sharing: other?.fillMask)
+        } catch let error as StoreError {
             throw .store(error)
         } catch let error as EngineError {
             throw .engine(error)

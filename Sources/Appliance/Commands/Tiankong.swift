@@ -20,7 +20,7 @@ public struct Tiankong: AsyncParsableCommand {
             version: version,
             subcommands: [
                 Serve.self, Fill.self, Import.self, Export.self, PatchCommand.self, Status.self, Versions.self,
-                History.self, Rollback.self, Doctor.self,
+                History.self, Rollback.self, Doctor.self, Selftest.self,
             ])
     }
 
@@ -59,7 +59,7 @@ public struct Tiankong: AsyncParsableCommand {
         case let error as StoreError: sysexit(of: error)
         case let error as RolloutError:
             if case .store(let inner) = error { sysexit(of: inner) } else { Problem(error).code.exit }
-        case is DiskError: .cannotCreate
+        case let error as DiskError: error.isOfReading ? .badData : .cannotCreate
         case let error as EngineError:
             switch error {
             case .isaMissing, .threads: .usage

@@ -10,4 +10,7 @@ int tk_exchange(const char *path, const char *other);
  * of I/O (ioprio_set(2)). */
 void tk_give_way(void);
 
+/* Freed memory goes back to the system (malloc_trim(3)). */
+void tk_trim(void);
+
 #endif
