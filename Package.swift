@@ -89,7 +89,7 @@ let package = Package(
             name: "Appliance",
             dependencies: [
                 "Explain", "StrictJSON", "Disk", "ModelFormat", "Tokenizer", "Engine", "ModelStore", "ApplianceConfiguration",
-                "Resources", "Signing", "PatchFormat", "Ledger", "Rollout",
+                "Resources", "Signing", "PatchFormat", "Ledger", "Watch", "Rollout",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),

@@ -51,6 +51,17 @@ extension Disk {
         return stat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
+    /// Another number whenever the file is another one or was changed; 0 where there is none.
+    public func stamp(of path: String) -> Int {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return 0 }
+        var hasher = Hasher()
+        for value in [Int(status.st_ino), Int(status.st_size), status.st_mtim.tv_sec, status.st_mtim.tv_nsec, status.st_ctim.tv_sec, status.st_ctim.tv_nsec] {
+            hasher.combine(value)
+        }
+        return hasher.finalize()
+    }
+
     /// Names in the folder, sorted by bytes, without `.` and `..`.
     public func list(_ folder: String) throws(DiskError) -> [String] {
         guard let directory = opendir(folder) else { throw .system(call: "opendir", path: folder, code: errno) }

@@ -4,27 +4,26 @@ public import ModelFormat
 extension ModelStore {
     /// The version that a rollback without a name goes to.
     ///
-    /// - Throws: `.noSnapshot` where there is none, or where it is what was gone back from: a second rollback must not
-    ///   bring the bad version back.
+    /// - Throws: `.noSnapshot` where there is none: nothing was committed since the start or since the last rollback.
     public func snapshot() throws(StoreError) -> VersionManifest {
-        guard let previous = try previous(), let current = try current(), previous != current else { throw .noSnapshot(newer: nil) }
-        let (before, now) = (try manifest(of: previous), try manifest(of: current))
-        let isNewer = before.line == now.line ? before.epoch > now.epoch : before.created > now.created
-        guard !isNewer else { throw .noSnapshot(newer: before.release) }
-        return before
+        guard let previous = try previous(), try previous != current() else { throw .noSnapshot }
+        return try manifest(of: previous)
     }
 
-    /// Goes back to the snapshot by exchanging two names, which needs no space; or to any kept version by writing them.
+    /// Goes back to the snapshot by one rename, which needs no space and leaves no snapshot: a second rollback must not
+    /// bring the bad version back. Or to any kept version.
     ///
     /// - Returns: what is current now.
+    @discardableResult
     public func goBack(to version: Fingerprint? = nil) throws(StoreError) -> VersionManifest {
         let target: VersionManifest
         if let version { target = try manifest(of: version) } else { target = try snapshot() }
         if try current() == target.fingerprint { return target }
-        if try previous() == target.fingerprint {
-            try onDisk { () throws(DiskError) in try disk.exchange(layout.current, layout.previous) }
-        } else {
-            try makeCurrent(target.fingerprint)
+        let isSnapshot = (try? previous()) == target.fingerprint
+        try onDisk { () throws(DiskError) in
+            if isSnapshot { return try disk.rename(layout.previous, to: layout.current) }
+            try disk.remove(layout.previous)
+            try disk.writeDurably("\(target.fingerprint)\n", to: layout.current)
         }
         return target
     }

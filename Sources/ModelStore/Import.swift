@@ -22,7 +22,7 @@ extension ModelStore {
     ) async throws(StoreError) -> VersionManifest {
         let manifest = try await keep(
             contents, release: release, fallback: fallback, origin: origin, created: created, on: .pool, progress: progress)
-        try makeCurrent(manifest.fingerprint)
+        try commit(manifest)
         return manifest
     }
 
@@ -37,17 +37,18 @@ extension ModelStore {
         try checkSpace(for: total)
         let digests = try await write(contents.tensors, total: total, on: place, progress: progress)
         let fingerprint = contents.fingerprint(digests: digests)
-        if disk.exists(layout.manifest(fingerprint)) { return try manifest(of: fingerprint) }
+        if disk.exists(layout.manifest(fingerprint)) {
+            let kept = try manifest(of: fingerprint)
+            guard let release, release != kept.release else { return kept }
+            return try keep(kept.named(release))
+        }
         let manifest = VersionManifest(
             fingerprint: fingerprint, release: release ?? contents.release ?? fallback, epoch: contents.epoch,
             line: contents.line ?? fingerprint, origin: origin, created: created, patch: nil, shape: contents.shape,
             tokenizer: contents.tokenizer, vocabulary: try writeVocabulary(contents.pieces),
             calibration: contents.calibration.map { String(decoding: $0, as: UTF8.self) },
             tensors: contents.identity(digests: digests).tensors.map { .init(entry: $0) })
-        try onDisk { () throws(DiskError) in
-            try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(fingerprint))
-        }
-        return manifest
+        return try keep(manifest)
     }
 
     /// Both names are written before either moves, so that a full disk moves neither. `previous` first: if the process

@@ -39,11 +39,21 @@ extension ModelStore {
         return try keep(version(plan, identity, base, written, identity: patch.identity, signer, created))
     }
 
-    private func keep(_ manifest: VersionManifest) throws(StoreError) -> VersionManifest {
+    func keep(_ manifest: VersionManifest) throws(StoreError) -> VersionManifest {
         try onDisk { () throws(DiskError) in
             try disk.writeDurably(manifest.json.indented + "\n", to: layout.manifest(manifest.fingerprint))
         }
         return manifest
+    }
+
+    /// Asked before a whole other model is written and mapped beside the one that answers.
+    ///
+    /// - Throws: `.noMemory`.
+    public func checkMemory(for contents: ModelContents) throws(StoreError) {
+        let needed = contents.tensors.reduce(64 << 20) { $0 + $1.byteCount }
+        if let available = disk.availableMemory(), available < needed {
+            throw .noMemory(needed: needed, available: available)
+        }
     }
 
     /// Asked before the first byte is written.
@@ -137,6 +147,7 @@ extension ModelStore {
     /// Makes a kept version the current one, and raises its line's floor to its epoch.
     public func commit(_ version: VersionManifest) throws(StoreError) {
         try makeCurrent(version.fingerprint)
+        if version.epoch == 0 { return }
         try raiseFloor(of: version.line, to: version.epoch)
     }
 }

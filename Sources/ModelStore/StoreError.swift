@@ -15,8 +15,8 @@ public enum StoreError: Explained {
     case ambiguous(String, [String])
     case patch(PatchError)
     case noMemory(needed: Int, available: Int)
-    /// There is no version to go back to, or only one that was gone back from.
-    case noSnapshot(newer: String?)
+    /// There is no version to go back to.
+    case noSnapshot
 
     public var message: Bilingual {
         switch self {
@@ -40,12 +40,9 @@ public enum StoreError: Explained {
         case .noMemory(let needed, let available):
             Bilingual(
                 "memory: expected \(needed) bytes available, found \(available)", zh: "内存：需要 \(needed) 字节可用，实有 \(available) 字节")
-        case .noSnapshot(nil):
-            Bilingual("snapshot: expected a version before this one, found none", zh: "快照：没有更早的版本")
-        case .noSnapshot(let newer?):
+        case .noSnapshot:
             Bilingual(
-                "snapshot: expected an older version, found \(newer), which was gone back from",
-                zh: "快照：应为更早的版本，实为已回滚的 \(newer)")
+                "snapshot: expected a version before this one, found none", zh: "快照：没有可回到的上一版本")
         }
     }
 
@@ -54,7 +51,7 @@ public enum StoreError: Explained {
         case .disk(let error): error.hint
         case .format(let error): error.hint
         case .inUse:
-            Bilingual("stop the service, import, and start it again", zh: "请先停止服务，导入后再启动")
+            Bilingual("go through the service: name its --socket", zh: "请通过服务操作：用 --socket 指定其套接字")
         case .noSpace: Bilingual("free some space, or name another --state", zh: "请腾出空间，或用 --state 指定别处")
         case .damaged: Bilingual("import the model again", zh: "请重新导入模型")
         case .unknownVersion, .ambiguous: Bilingual("tiankong versions lists them", zh: "可用 tiankong versions 查看")

@@ -16,8 +16,7 @@ struct DroppedFile {
     var receipt: Receipt
     /// Not before then: something is missing that may come by itself.
     var notBefore: Duration?
-    /// Lines of history are written once a state, not once a look.
-    var wasTold: Set<String> = []
+    var wasRefusedForTrust = false
 
     struct Known {
         let identity: Digest
@@ -37,6 +36,7 @@ extension Rollout {
         do { names = try folder.names() } catch {
             return note(.warning, "the drop folder cannot be listed", [("reason", error.message.en)])
         }
+        forgiveWhereTrustChanged()
         var here: Set<String> = []
         var next: Duration?
         for name in names {
@@ -62,8 +62,9 @@ extension Rollout {
         if file.settling.saw(entry, at: now) {
             file = DroppedFile(entry: entry, settling: file.settling, receipt: Receipt(file: name, status: .verifying))
         }
+        if let notBefore = file.notBefore, notBefore > now { return notBefore }
         switch file.settling.next(at: now, settle: settings.settle) {
-        case .rest: return file.notBefore.flatMap { $0 > now ? $0 : nil }
+        case .rest: return nil
         case .wait(let until): return until
         case .look: break
         }
@@ -75,6 +76,11 @@ extension Rollout {
             guard file.settling.fault(at: now, settle: settings.settle) else {
                 if case .wait(let until) = file.settling.next(at: now, settle: settings.settle) { return until }
                 return nil
+            }
+            if error.isForNow {
+                hold(name, &file, error)
+                file.settling.again()
+                return file.notBefore
             }
             if case .patch(.incomplete) = error {
                 file.receipt.reason = error.message.en
@@ -102,6 +108,16 @@ extension Rollout {
             if !isFolderTold { note(.warning, "no drop folder", [("folder", settings.drop), ("reason", error.message.en)]) }
             isFolderTold = true
             return nil
+        }
+    }
+
+    /// Somebody mended the trust list: what was refused for want of trust is looked into again.
+    private func forgiveWhereTrustChanged() {
+        let stamp = disk.stamp(of: settings.allowedSigners)
+        defer { trustStamp = stamp }
+        guard let before = trustStamp, before != stamp else { return }
+        for (name, file) in dropped where file.receipt.status == .refused && file.wasRefusedForTrust {
+            change(name) { $0.settling.again() }
         }
     }
 
@@ -156,10 +172,11 @@ extension Rollout {
         let before = Receipt.read(for: name, in: folder)
         if let before, before.identity == identity {
             file.receipt.status = before.status
-            if before.status.isLast { return }
-            // The process ended between the end and its receipt.
+            file.receipt.before = before.json
             let status = Receipt.Status(rawValue: ending.rawValue) ?? .duplicate
-            return tell(name, &file, status)
+            // What happened while nobody was there to write it: a rollback without a service, an end of the process.
+            if before.status != status, before.status != .duplicate { tell(name, &file, status) }
+            return
         }
         file.receipt.reason = "this patch was met before, and ended as \(ending.rawValue)"
         tell(name, &file, .duplicate)
@@ -193,7 +210,8 @@ extension Rollout {
     func tell(_ name: String, _ file: inout DroppedFile, _ status: Receipt.Status) {
         if file.receipt.status != status { file.receipt.since = WallClock.timestamp() }
         file.receipt.status = status
-        guard let folder else { return }
+        // One that is gone has nobody waiting for its receipt.
+        guard let folder, folder.entry(name) != nil else { return }
         var bytes: [UInt8] = []
         file.receipt.json(historyHead: book.head()?.hash).write(to: &bytes, indent: 0)
         bytes.append(0x0A)
@@ -205,7 +223,8 @@ extension Rollout {
     /// - Parameter staged: its private copy, for the quarantine; nil: one is made.
     func refuse(_ name: String, _ file: inout DroppedFile, _ error: RolloutError, staged: String? = nil) {
         file.known = nil
-        file.receipt.reason = [error.message.en, error.hint?.en].compactMap { $0 }.joined(separator: " · ")
+        file.wasRefusedForTrust = error.isOfTrust
+        file.receipt.reason = error.inWords
         if error.endsIdentity, let identity = file.receipt.identity { book.end("\(identity)", as: .refused) }
         setAside(name, file.entry, staged)
         var body = history(of: file)

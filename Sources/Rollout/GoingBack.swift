@@ -37,17 +37,29 @@ extension Rollout {
     /// The disk follows the reference. Needs no space: two names are exchanged.
     private func settle(from: Version, to: Version, by: String, reason: String?) {
         _ = machine.supersede()
-        do { _ = try store.goBack(to: to.fingerprint) } catch {
-            note(.error, "gone back in memory, not on disk", [("reason", error.message.en)])
-        }
+        owesDisk = true
+        alignDisk()
         wentBack(from: from.fingerprint, to: to.fingerprint, by: by, reason: reason)
         publish()
         wake()
     }
 
+    /// What answers is what the next start has to serve; a disk that refuses is asked again until it does not.
+    func alignDisk() {
+        guard owesDisk, let live = models.live else { return }
+        do throws(StoreError) {
+            try store.goBack(to: live.fingerprint)
+            owesDisk = false
+        } catch {
+            note(.error, "gone back in memory, not on disk; tried again", [("reason", error.message.en)])
+            lookAgain(in: .seconds(5))
+        }
+    }
+
     private func goBackByLoading(_ name: String?, reason: String?, by: String) async throws(RolloutError) -> WentBack {
         guard let from = models.live else { throw .warming }
         let target = try await target(name)
+        guard target.fingerprint != from.fingerprint else { return WentBack(from: from, to: from, took: .zero) }
         return try await go(to: target, from: from, reason: reason, by: by)
     }
 
@@ -82,8 +94,9 @@ extension Rollout {
 
     /// History, the patch's end and its receipt.
     func wentBack(from: Fingerprint, to: Fingerprint, by: String, reason: String?) {
-        // What the live version knew is what the next one is measured by.
+        // What the live version knows is what the next one is measured by.
         knowledge = nil
+        if let live = models.live { Task { await learn(live) } }
         var body: [JSON.Member] = [.init("from", .string("\(from)")), .init("to", .string("\(to)")), .init("by", .string(by))]
         if let reason { body.append(.init("reason", .string(reason))) }
         let patch = from == to ? nil : (kept[from] ?? (try? store.manifest(of: from)))?.patch
@@ -100,6 +113,11 @@ extension Rollout {
         }
         metrics.change { $0.patches["rolled-back", default: 0] += 1 }
         note(.warning, "went back", [("from", from.short), ("to", to.short), ("by", by), ("reason", reason ?? "")])
+    }
+
+    func learn(_ live: Version) async {
+        let known = try? await Prewarm.run(live)
+        if models.live?.fingerprint == live.fingerprint { knowledge = known }
     }
 
     // MARK: - A signed order

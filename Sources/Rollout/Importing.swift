@@ -1,8 +1,8 @@
 import Explain
 import Disk
-public import ModelFormat
+import ModelFormat
 import ModelStore
-import StrictJSON
+public import StrictJSON
 
 extension Rollout {
     /// A Hugging Face folder goes live like a patch: kept, prewarmed, committed; what was live is its snapshot.
@@ -10,7 +10,8 @@ extension Rollout {
     /// - Parameters:
     ///   - path: of the folder, as this process sees it.
     ///   - release: nil: the folder's own, else its name.
-    public func importFolder(_ path: String, release: String?) async throws(RolloutError) -> Version {
+    /// - Returns: the version as lists have it.
+    public func importFolder(_ path: String, release: String?) async throws(RolloutError) -> JSON {
         guard let live = models.live else { throw .warming }
         guard let ticket = machine.begin(path) else { throw .busy(with: machine.trial?.subject ?? "another one") }
         defer {
@@ -23,7 +24,7 @@ extension Rollout {
         let contents: ModelContents
         do { contents = try ModelContents(huggingFace: path) } catch { throw .format(error) }
         let manifest = try await keep(contents, path, release)
-        guard manifest.fingerprint != live.fingerprint else { return live }
+        guard manifest.fingerprint != live.fingerprint else { return manifest.listed(role: "live") }
         guard machine.reach(.prewarming, ticket) else { throw .superseded(by: "an order to go back") }
         publish()
         let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
@@ -39,12 +40,13 @@ extension Rollout {
                 .init("release", .string(version.release)),
             ])
         retain()
-        return version
+        return manifest.listed(role: "live")
     }
 
     private func keep(_ contents: ModelContents, _ path: String, _ release: String?) async throws(RolloutError) -> VersionManifest {
         let name = path.split(separator: "/").last.map { String($0) } ?? "model"
         do {
+            try store.checkMemory(for: contents)
             return try await store.keep(
                 contents, release: release, fallback: name, origin: .imported, created: WallClock.timestamp(), on: .background)
         } catch { throw .store(error) }

@@ -19,10 +19,11 @@ extension Rollout {
         let order = dropped.filter { $0.value.known != nil }.sorted {
             ($0.value.known!.claim.epoch, $0.key) < ($1.value.known!.claim.epoch, $1.key)
         }
+        var rules = admission(live)
         for (name, _) in order {
             guard let file = dropped[name], let known = file.known, file.notBefore.map({ $0 <= now }) ?? true else { continue }
             guard machine.trial?.subject != name else { continue }
-            switch admission(live).decide(known.claim) {
+            switch rules.decide(known.claim) {
             case .refuse(let fault): change(name) { refuse(name, &$0, .chain(fault)) }
             case .wait(let missing):
                 guard waiting.count < Self.mostWaiting else {
@@ -35,8 +36,8 @@ extension Rollout {
                 if case .order(let to, let reason) = known.claim.kind {
                     await carryOut(name, known, to: to, reason: reason)
                     // What is live is another version now.
-                    wake()
-                    break
+                    rules = admission(live)
+                    continue
                 }
                 guard let ticket = machine.begin(name) else { continue }
                 Task { await takeIn(name, known, ticket) }
@@ -54,12 +55,12 @@ extension Rollout {
             jump: settings.epochJump)
     }
 
-    /// The file may be gone from the folder while something runs; then nobody is told.
-    func change(_ name: String, _ body: (inout DroppedFile) -> Void) {
-        guard var file = dropped[name] else { return }
+    /// - Parameter before: the file as it was, where it may be gone from the folder meanwhile: what happens to it is
+    ///   written into the history all the same.
+    func change(_ name: String, before: DroppedFile? = nil, _ body: (inout DroppedFile) -> Void) {
+        guard var file = dropped[name] ?? before else { return }
         body(&file)
-        // `body` may have looked at the table itself.
-        dropped[name] = file
+        if dropped[name] != nil { dropped[name] = file }
     }
 
     private func letWait(_ name: String, _ missing: Fingerprint) {
@@ -78,10 +79,11 @@ extension Rollout {
 
     private func takeIn(_ name: String, _ known: DroppedFile.Known, _ ticket: Int) async {
         var staged: String?
+        let before = dropped[name]
         do throws(RolloutError) {
             try await tryToTakeIn(name, known, ticket, staged: &staged)
         } catch {
-            ended(name, known, error, staged: staged)
+            ended(name, before, known, error, staged: staged)
         }
         if let staged { try? disk.remove(staged) }
         BackgroundThread.giveMemoryBack()
@@ -113,7 +115,7 @@ extension Rollout {
         _ = try verify(patch, known)
         try commit(version, manifest, generation, &steps)
         knowledge = warm
-        committed(name, known, steps, from: live)
+        committed(name, file, known, steps, from: live)
         firstAnswer(of: version, name, known.identity, merged)
         retain()
     }
@@ -212,10 +214,12 @@ extension Rollout {
     ) throws(RolloutError) {
         let start = ContinuousClock.now
         do { try store.commit(manifest) } catch { throw .store(error) }
+        owesDisk = false
         steps.add(.commit, since: start)
         let exchange = ContinuousClock.now
         guard models.promote(version, unlessOrderedSince: generation) else {
-            if let live = models.live { _ = try? store.goBack(to: live.fingerprint) }
+            owesDisk = true
+            alignDisk()
             throw .superseded(by: "an order to go back")
         }
         steps.add(.switch, since: exchange)
@@ -224,10 +228,13 @@ extension Rollout {
         refreshKept()
     }
 
-    private func committed(_ name: String, _ known: DroppedFile.Known, _ steps: Steps, from live: Version) {
+    private func committed(
+        _ name: String, _ before: DroppedFile, _ known: DroppedFile.Known, _ steps: Steps, from live: Version
+    ) {
         book.end("\(known.identity)", as: .committed)
-        change(name) { file in
+        change(name, before: before) { file in
             file.known = nil
+            file.receipt.from = live.fingerprint
             file.receipt.steps = steps
             book.append("committed", history(of: file))
             tell(name, &file, .committed)
@@ -269,7 +276,19 @@ extension Rollout {
 
     // MARK: - Ends
 
-    private func ended(_ name: String, _ known: DroppedFile.Known, _ error: RolloutError, staged: String?) {
+    /// What is missing may be there later, without anybody's doing.
+    func hold(_ name: String, _ file: inout DroppedFile, _ error: RolloutError) {
+        file.notBefore = now + Self.patience
+        let isNew = file.receipt.status != .held
+        file.receipt.reason = error.inWords
+        if isNew { book.append("held", history(of: file) + [.init("reason", .string(error.message.en))]) }
+        tell(name, &file, .held)
+        note(.warning, "held", [("file", name), ("reason", error.message.en)])
+    }
+
+    private func ended(
+        _ name: String, _ before: DroppedFile?, _ known: DroppedFile.Known, _ error: RolloutError, staged: String?
+    ) {
         // A file that may still be being written is looked into again before anything is said of it.
         if error.isOfBytes {
             book.forgetAttempts(of: "\(known.identity)")
@@ -282,21 +301,17 @@ extension Rollout {
             }
             if !isLast { return }
         }
-        change(name) { file in
+        change(name, before: before) { file in
             if case .superseded = error {
                 file.known = nil
                 file.receipt.reason = error.message.en
                 book.end("\(known.identity)", as: .superseded)
                 book.append("superseded", history(of: file) + [.init("reason", .string(error.message.en))])
                 tell(name, &file, .superseded)
+                metrics.change { $0.patches["superseded", default: 0] += 1 }
             } else if error.isForNow {
                 book.forgetAttempts(of: "\(known.identity)")
-                file.notBefore = now + Self.patience
-                let isNew = file.receipt.status != .held
-                file.receipt.reason = [error.message.en, error.hint?.en].compactMap { $0 }.joined(separator: " · ")
-                if isNew { book.append("held", history(of: file) + [.init("reason", .string(error.message.en))]) }
-                tell(name, &file, .held)
-                note(.warning, "held", [("file", name), ("reason", error.message.en)])
+                hold(name, &file, error)
                 lookAgain(in: Self.patience)
             } else {
                 refuse(name, &file, error, staged: staged)

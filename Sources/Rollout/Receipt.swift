@@ -32,6 +32,8 @@ struct Receipt: Sendable {
     var reason: String?
     var missing: Fingerprint?
     var steps = Steps()
+    /// The receipt that an earlier process wrote, for what this one does not know.
+    var before: JSON?
 
     func json(historyHead: String?) -> JSON {
         var (release, to): (String?, Fingerprint?) = (nil, nil)
@@ -40,25 +42,27 @@ struct Receipt: Sendable {
         case .order(let target, _): to = target
         case nil: break
         }
-        func text(_ value: (some CustomStringConvertible)?) -> JSON { value.map { .string($0.description) } ?? .null }
+        func text(_ value: (some CustomStringConvertible)?) -> JSON? { value.map { .string($0.description) } }
+        func known(_ key: String, _ value: JSON?) -> JSON.Member { .init(key, value ?? before?[key] ?? .null) }
         var members: [JSON.Member] = [
-            .init("file", .string(file)), .init("identity", text(identity)), .init("status", .string(status.rawValue)),
-            .init("since", .string(since)), .init("release", text(release)), .init("from", text(from)),
-            .init("to", text(to)), .init("epoch", claim.map { .integer(Int64($0.epoch)) } ?? .null),
-            .init("signer", text(signer)),
+            .init("file", .string(file)), known("identity", text(identity)), .init("status", .string(status.rawValue)),
+            .init("since", .string(since)), known("release", text(release)), known("from", text(from)),
+            known("to", text(to)), known("epoch", claim.map { .integer(Int64($0.epoch)) }), known("signer", text(signer)),
         ]
         if let reason { members.append(.init("reason", .string(reason))) }
         if let missing { members.append(.init("missing", .string("\(missing)"))) }
-        members += [.init("history_head", text(historyHead)), .init("steps", steps.json)]
+        members += [
+            .init("history_head", text(historyHead) ?? .null), known("steps", steps.all.isEmpty && before != nil ? nil : steps.json),
+        ]
         return .object(members)
     }
 
     /// What a receipt in the folder says; nil where there is none that we could have written.
-    static func read(for file: String, in folder: FolderHandle) -> (identity: Digest?, status: Status)? {
+    static func read(for file: String, in folder: FolderHandle) -> (identity: Digest?, status: Status, json: JSON)? {
         guard let bytes = try? folder.read(file + suffix, first: 1 << 16), let json = try? JSON(parsing: bytes),
             let status = json["status"]?.string.flatMap(Status.init)
         else { return nil }
-        return (json["identity"]?.string.flatMap { Digest($0) }, status)
+        return (json["identity"]?.string.flatMap { Digest($0) }, status, json)
     }
 }
 

@@ -61,6 +61,8 @@ public actor Rollout {
     var knowledge: Prewarm?
     /// Of every version kept; read anew whenever we changed it.
     var kept: [Fingerprint: VersionManifest] = [:]
+    /// An order to go back has reached memory, and not yet the disk.
+    var owesDisk = false
     /// A version whose files are not what they were.
     var damaged: Set<Fingerprint> = []
 
@@ -71,6 +73,8 @@ public actor Rollout {
     var watch: FolderWatch?
     let started = ContinuousClock.now
     var isFolderTold = false
+    /// Of the trust list, as it was last seen.
+    var trustStamp: Int?
 
     public init(
         _ settings: Settings, store: ModelStore, pool: WorkerPool, disk: Disk = Disk(), note: @escaping Note = { _, _, _ in }
@@ -103,6 +107,7 @@ public actor Rollout {
         self.watch = watch
         let care = Task { await upkeep() }
         for await _ in watch.hints {
+            alignDisk()
             look()
             await pump()
             publish()

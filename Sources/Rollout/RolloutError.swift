@@ -98,12 +98,23 @@ extension RolloutError {
         }
     }
 
+    /// For a receipt: what was found, and what to do about it.
+    var inWords: String { [message.en, hint?.en].compactMap { $0 }.joined(separator: " · ") }
+
     /// Whether it may go better later without anybody's doing.
-    var isForNow: Bool {
+    public var isForNow: Bool {
         switch self {
         case .store(.noSpace), .store(.noMemory): true
         case .disk(let error), .store(.disk(let error)), .patch(.disk(let error)), .ledger(.disk(let error)): error.isFull
         case .ledger(.sqlite(_, _, let code, _)): code == 13
+        default: false
+        }
+    }
+
+    /// Whether it is about who signed.
+    var isOfTrust: Bool {
+        switch self {
+        case .signing, .patch(.unsigned), .patch(.signing): true
         default: false
         }
     }

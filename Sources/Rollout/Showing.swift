@@ -10,7 +10,7 @@ extension Rollout {
         let trial = machine.trial
         let claim = trial.flatMap { dropped[$0.subject]?.known?.claim }
         let isPolling = isPolling
-        let isDamaged = (try? store.snapshot()).map { damaged.contains($0.fingerprint) } ?? false
+        let isDamaged = !damaged.isEmpty && (try? store.snapshot()).map { damaged.contains($0.fingerprint) } ?? false
         published.withLock { published in
             published.phase = trial?.phase
             published.subject = trial?.subject

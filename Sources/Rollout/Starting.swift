@@ -153,9 +153,9 @@ extension Rollout {
                 ])
         }
         mend(current, .committed)
-        if let previous = try? store.previous(), previous != current.fingerprint, let manifest = try? store.manifest(of: previous),
-            manifest.line == current.line, manifest.epoch > current.epoch
-        {
+        // What was made from the current version and committed is not what is current: it was gone back from.
+        for manifest in kept.values where manifest.patch?.base == current.fingerprint && manifest.fingerprint != current.fingerprint {
+            guard let identity = manifest.patch?.identity, (try? book.record(of: "\(identity)").ending) == .committed else { continue }
             mend(manifest, .rolledBack)
         }
     }

@@ -8,7 +8,7 @@ extension Rollout {
     /// what is kept looked over; and, after a while, the start is counted as a good one.
     func upkeep() async {
         await readySnapshot()
-        if let live = models.live { knowledge = try? await Prewarm.run(live) }
+        if let live = models.live { await learn(live) }
         publish()
         wake()
         try? await Task.sleep(for: .seconds(2))

@@ -1,8 +1,8 @@
 public import Disk
 import Explain
 import Ledger
-import ModelFormat
-import ModelStore
+public import ModelFormat
+public import ModelStore
 public import StrictJSON
 
 extension Rollout {
@@ -40,6 +40,20 @@ extension Rollout {
         }
         book.append("rolled-back", body)
         return ["from": from.brief, "to": target.brief]
+    }
+}
+
+extension Rollout {
+    /// An import where no service runs, for the history.
+    public static func recordImport(state: String, from: Fingerprint?, to version: VersionManifest) {
+        var book = Book(path: state + "/ledger.sqlite", disk: Disk()) { _, _, _ in }
+        var body: [JSON.Member] = []
+        if let from { body.append(.init("from", .string("\(from)"))) }
+        body += [
+            .init("to", .string("\(version.fingerprint)")), .init("release", .string(version.release)),
+            .init("by", "command, no service"),
+        ]
+        book.append("imported", body)
     }
 }
 

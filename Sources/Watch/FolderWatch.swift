@@ -18,6 +18,9 @@ public final class FolderWatch: Sendable {
     private let stopped = Atomic(false)
     private let current = Atomic(0)
 
+    /// Whether libinotifytools is there to be opened. Before the first watch, or after the last.
+    public static var hasEvents: Bool { tk_inotify_open() == 0 }
+
     /// How the folders are watched now.
     public var mode: Mode { current.load(ordering: .relaxed) == 1 ? .events : .polling }
 

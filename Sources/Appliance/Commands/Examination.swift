@@ -6,6 +6,7 @@ import Glibc
 import ModelFormat
 import ModelStore
 import Rollout
+import Watch
 
 /// What `doctor` looks at, in the order a service would need it.
 struct Examination {
@@ -105,7 +106,14 @@ struct Examination {
         let folder = settings.settings.drop.path ?? state + "/drop"
         let name = say("drop folder", zh: "投放目录")
         guard disk.isFolder(folder) else {
-            return add(name, .good, say("none; patches are not built yet", zh: "无；补丁功能尚未实现"))
+            return add(
+                name, .notice, say("\(folder) is not there", zh: "\(folder) 不存在"),
+                mend: say("the service makes it at its start", zh: "服务启动时会创建"))
+        }
+        guard access(folder, W_OK) == 0 else {
+            return add(
+                name, .notice, say("\(folder) is not writable: no receipts", zh: "\(folder) 不可写：没有回执"),
+                mend: say("give the service's user or group the right to write", zh: "请授予服务用户或其组写权限"))
         }
         let kind = Self.fileSystem(of: folder).flatMap { ["nfs", "nfs4", "cifs", "smb3", "tmpfs"].contains($0) ? $0 : nil }
         add(
@@ -120,6 +128,12 @@ struct Examination {
             "inotify", watches >= 64 && instances >= 8 ? .good : .notice,
             say("\(instances) instances, \(watches) watches", zh: "实例 \(instances)，监视 \(watches)"),
             mend: "sysctl fs.inotify.max_user_instances=128 fs.inotify.max_user_watches=8192")
+        add(
+            "libinotifytools", FolderWatch.hasEvents ? .good : .notice,
+            FolderWatch.hasEvents
+                ? say("the drop folder is watched", zh: "可监视投放目录")
+                : say("not there: the drop folder is looked at every two seconds", zh: "未安装：每两秒查看一次投放目录"),
+            mend: "apt-get install libinotifytools0")
     }
 
     private mutating func keys() {
@@ -127,11 +141,12 @@ struct Examination {
         let isThere = disk.exists(path)
         let readable = access(path, R_OK) == 0
         add(
-            say("keys", zh: "密钥"), !isThere || readable ? .good : .bad,
+            say("keys", zh: "密钥"), !isThere ? .notice : readable ? .good : .bad,
             isThere
                 ? readable ? path : say("\(path) is not readable", zh: "\(path) 不可读")
                 : say("\(path) is not there: no patch will be accepted", zh: "\(path) 不存在：不会接受任何补丁"),
-            mend: say("chmod 644 \(path)", zh: "chmod 644 \(path)"))
+            mend: isThere ? "chmod 644 \(path)"
+                : say("write a line into it for each key that may sign: NAME ssh-ed25519 AAAA…", zh: "为每个可签名的密钥写一行：名称 ssh-ed25519 AAAA…"))
     }
 
     private mutating func clock() {

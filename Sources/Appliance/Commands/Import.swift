@@ -41,7 +41,7 @@ struct Import: AsyncParsableCommand {
         let contents = try ModelContents(huggingFace: folder)
         let summary: JSON
         switch await takeIn(contents, Paths().state(settings)) {
-        case .success(let version): summary = version.summary
+        case .success(let version): summary = version.listed(role: "live")
         case .failure(let error):
             guard error.isOfService, let socket = presentSocket(settings) else { throw error }
             summary = try await ask(socket)
@@ -58,10 +58,12 @@ struct Import: AsyncParsableCommand {
         defer { bar.end() }
         do throws(StoreError) {
             let store = try ModelStore(opening: state)
-            return .success(
-                try await store.add(
-                    contents, release: release, fallback: folderName, origin: .imported, created: WallClock.timestamp(),
-                    progress: bar.show))
+            let before = try store.current()
+            let version = try await store.add(
+                contents, release: release, fallback: folderName, origin: .imported, created: WallClock.timestamp(),
+                progress: bar.show)
+            if before != version.fingerprint { Rollout.recordImport(state: state, from: before, to: version) }
+            return .success(version)
         } catch { return .failure(error) }
     }
 
@@ -92,15 +94,6 @@ extension StoreError {
         case .disk(.system(_, _, let code)): code == EACCES || code == EPERM || code == EROFS
         default: false
         }
-    }
-}
-
-extension VersionManifest {
-    var summary: JSON {
-        [
-            "version": .string("\(fingerprint)"), "release": .string(release), "epoch": .integer(Int64(epoch)),
-            "line": .string("\(line)"), "origin": .string(origin.rawValue), "created": .string(created),
-        ]
     }
 }
 

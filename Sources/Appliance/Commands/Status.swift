@@ -2,6 +2,7 @@ import ArgumentParser
 import ApplianceConfiguration
 import Explain
 import ModelStore
+import Rollout
 import StrictJSON
 
 struct Status: AsyncParsableCommand {
@@ -45,7 +46,7 @@ struct Status: AsyncParsableCommand {
         let store = ModelStore(reading: Paths().state(settings))
         if let current = try store.current() {
             let manifest = try store.manifest(of: current)
-            show(.object([.init("state", "stopped")] + (manifest.summary.members ?? [])))
+            show(.object([.init("state", "stopped")] + (manifest.listed(role: "live").members ?? [])))
         }
         throw CommandError.noService(sockets: Paths().sockets(settings))
     }

@@ -54,10 +54,7 @@ struct RolloutRoutes: Sendable {
         }
         let release = try fields.optionalText("release", most: 100)
         do throws(RolloutError) {
-            let version = try await appliance.rollout.importFolder(folder, release: release)
-            var members = version.brief.members ?? []
-            members += [.init("line", .string("\(version.line)")), .init("origin", "imported"), .init("created", .string(version.since))]
-            return Response(json: .object(members))
+            return Response(json: try await appliance.rollout.importFolder(folder, release: release))
         } catch { throw Problem(error) }
     }
 

@@ -86,7 +86,7 @@ final class Metrics: Sendable {
 
     private static func add(_ rollout: RolloutMetrics.Snapshot, to text: inout PrometheusText) {
         text.begin("tiankong_patches_total", "counter", "Dropped files by how they ended.")
-        for status in ["committed", "refused", "rolled-back", "duplicate"] {
+        for status in ["committed", "refused", "rolled-back", "superseded", "duplicate"] {
             text.line("tiankong_patches_total", [("status", status)], Double(rollout.patches[status] ?? 0))
         }
         text.gauge("tiankong_patches_waiting", "Patches that wait for their base.", Double(rollout.waiting))

@@ -139,7 +139,7 @@ struct Problem: Error, Explained {
             case .superseded: .superseded
             case .store(.unknownVersion), .store(.ambiguous), .chain(.notKept): .unknownVersion
             case .store(.noSnapshot): .noSnapshot
-            case .store(.noSpace), .store(.noMemory): .noRoom
+            case _ where error.isForNow: .noRoom
             case .format, .store(.format), .prewarm, .engine(.notFinite): .badModel
             default: .internal
             }

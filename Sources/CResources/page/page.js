@@ -32,6 +32,7 @@ const dictionary = {
     busy: '服务正忙，稍候会自动再试。',
     warming: '服务正在启动，就绪后会自动继续。',
     reference: '编号 {id}',
+    unsigned: '开发模式：接受未签名的补丁',
     errors: {
       no_blank: '句子里还没有空。请在要填的地方写 [MASK]、____、【】或（　），也可以点“插入空”。',
       too_many_blanks: '空太多了，请少留几个。',
@@ -72,6 +73,7 @@ const dictionary = {
     busy: 'The service is busy. Trying again by itself in a moment.',
     warming: 'The service is starting. This continues by itself once it is ready.',
     reference: 'Reference {id}',
+    unsigned: 'Development mode: unsigned patches are accepted',
     errors: {
       no_blank: 'There is no blank in the sentence yet. Write [MASK], ____, 【】 or （　） where one should be, or use “Insert a blank”.',
       too_many_blanks: 'Those are too many blanks. Please leave fewer.',
@@ -266,7 +268,7 @@ async function learnStatus() {
 
 const element = Object.fromEntries(
   ['announcement', 'answer', 'blanks', 'copy', 'examples', 'facts', 'form', 'insert', 'language', 'mirror', 'note',
-    'sentence', 'text', 'trouble'].map((id) => [id, document.getElementById(id)]),
+    'sentence', 'text', 'trouble', 'unsigned'].map((id) => [id, document.getElementById(id)]),
 );
 
 const state = {
@@ -288,6 +290,7 @@ function show(change) {
   if ('waiting' in change) showNote();
   if ('answer' in change) showAnswer();
   if ('answer' in change || 'status' in change) showFacts();
+  if ('status' in change) showUnsigned();
   showStale();
 }
 
@@ -312,6 +315,18 @@ function showTrouble() {
   // People who can mend it themselves have no use for the number.
   if (trouble.id && (trouble.code === 'internal' || !plain[trouble.code])) lines.push(make('p', '', word('reference', { id: trouble.id })));
   element.trouble.replaceChildren(...lines);
+}
+
+/** Said in both languages at once: whoever reads either has to know. Said once: what did not change is not read out anew. */
+function showUnsigned() {
+  const isAllowed = state.status?.unsigned === 'allow';
+  if (element.unsigned.hidden === !isAllowed) return;
+  element.unsigned.hidden = !isAllowed;
+  element.unsigned.replaceChildren(...(isAllowed ? ['zh', 'en'] : []).map((language) => {
+    const said = make('span', '', dictionary[language].unsigned);
+    said.lang = language === 'zh' ? 'zh-CN' : 'en';
+    return said;
+  }));
 }
 
 function showNote() {
