@@ -72,6 +72,7 @@ def test_the_description_is_valid_and_names_every_route_and_no_other(service):
 
 @pytest.mark.parametrize("method,path,body", [
     ("GET", "/v1/status", None), ("GET", "/healthz", None), ("GET", "/readyz", None),
+    ("GET", "/v1/versions", None), ("GET", "/v1/history", None), ("GET", "/v1/history?after=1&limit=1", None), ("GET", "/v1/history?limit=0", None), ("GET", "/v1/rollout", None),
     ("POST", "/v1/fill", {"text": "画龙点[MASK]"}), ("POST", "/v1/fill", {"text": "画龙点[MASK]", "targets": ["睛", "石"]}),
     ("POST", "/v1/fill", {"text": "没有空"}), ("POST", "/v1/fill", {"text": "[MASK]", "span": "auto"}), ("POST", "/v1/fill", {"x": 1}),
     ("POST", "/", {"inputs": "画龙点[MASK]"}), ("POST", "/", {"inputs": ["画龙点[MASK]", "学而不思则[MASK]，思而不学则[MASK]"]}), ("POST", "/", {"inputs": 1}),
@@ -79,13 +80,59 @@ def test_the_description_is_valid_and_names_every_route_and_no_other(service):
 def test_live_answers_are_as_described(service, method, path, body):
     document = description(service)
     answer = service.tcp.request(method, path, body and json.dumps(body).encode(), {"Content-Type": "application/json"} if body else {})
-    responses = document["paths"][path][method.lower()]["responses"]
+    as_described(document, method, path, answer)
+    assert answer.headers["X-Request-Id"]
+
+
+@pytest.mark.parametrize("path,body,status,code", [
+    ("/v1/rollback", {}, 409, "no_snapshot"), ("/v1/rollback", {"to": "nobody"}, 404, "unknown_version"), ("/v1/rollback", {"two": "a"}, 400, "unknown_field"),
+    ("/v1/import", {}, 400, "missing_field"), ("/v1/import", {"folder": "/nowhere"}, 400, "bad_model"),
+])
+def test_what_the_operator_is_refused_is_as_described(service, path, body, status, code):
+    document = description(service)
+    answer = service.unix.post(path, body)
+    assert (answer.status, answer.code) == (status, code)
+    as_described(document, "POST", path, answer)
+    other = service.tcp.post(path, body)
+    assert (other.status, other.code) == (403, "forbidden_admin")
+    as_described(document, "POST", path, other)
+
+
+def test_import_rollback_and_what_is_said_of_them_are_as_described(serve):
+    service = serve(env={"TIANKONG_TRUST_UNSIGNED": "allow"})
+    document = service.unix.get("/openapi.json").json
+    for method, path, body in [
+        ("POST", "/v1/import", {"folder": str(FIXTURES / "tiny-tied"), "release": "tiny"}), ("GET", "/v1/status", None), ("GET", "/v1/versions", None),
+        ("POST", "/v1/rollback", {"reason": "trial"}), ("GET", "/v1/history", None), ("GET", "/v1/rollout", None),
+    ]:
+        answer = service.unix.post(path, body) if method == "POST" else service.unix.get(path)
+        assert answer.status == 200, answer.body
+        as_described(document, method, path, answer)
+        if path == "/v1/status":
+            assert answer.json["unsigned"] == "allow" and answer.json["snapshot"]
+
+
+def as_described(document, method, path, answer):
+    """Of the schema that its path and status have, and nothing that is not in it."""
+    responses = document["paths"][path.split("?")[0]][method.lower()]["responses"]
     response = responses.get(str(answer.status)) or responses[f"{answer.status // 100}XX"]
     while "$ref" in response:
         response = resolve(document, response["$ref"])
     schema = response["content"]["application/json"]["schema"]
     jsonschema.Draft202012Validator({**schema, "components": document["components"]}).validate(answer.json)
-    assert answer.headers["X-Request-Id"]
+    named(document, schema, answer.json)
+
+
+def named(document, schema, value):
+    """Clients are told that answers may gain keys; those that this build gives are described."""
+    while "$ref" in schema:
+        schema = resolve(document, schema["$ref"])
+    if isinstance(value, dict) and "properties" in schema:
+        for key, inner in value.items():
+            assert key in schema["properties"], key
+            named(document, schema["properties"][key], inner)
+    for inner in value if isinstance(value, list) else []:
+        named(document, schema.get("items", {}), inner)
 
 
 def resolve(document, pointer):

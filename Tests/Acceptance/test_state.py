@@ -43,12 +43,15 @@ def test_an_imported_model_answers_and_is_kept(tiankong, serve, name):
     assert alone["blanks"] == answer["blanks"] and alone["version"] == version
 
 
-def test_an_import_beside_a_running_service_is_refused(tiankong, serve):
+def test_an_import_beside_a_running_service_goes_live_and_the_old_version_is_its_snapshot(tiankong, serve):
     service = serve()
-    version = service.unix.get("/v1/status").json["version"]
-    result = tiankong("import", FIXTURES / "tiny-tied")
-    assert result.returncode == 75, result.stderr
-    assert service.unix.get("/v1/status").json["version"] == version
+    before = service.unix.get("/v1/status").json["version"]
+    result = tiankong("import", FIXTURES / "tiny-tied", "--json")
+    assert result.returncode == 0, result.stderr
+    status = service.unix.get("/v1/status").json
+    assert status["version"] == json.loads(result.stdout)["version"] != before
+    assert status["snapshot"]["version"] == before
+    assert service.unix.fill("画龙点[MASK]").json["version"] == status["version"]
 
 
 def test_bad_folders_are_refused_and_change_nothing(tiankong, tmp_path):
