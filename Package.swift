@@ -53,11 +53,12 @@ let package = Package(
             dependencies: ["Explain", "StrictJSON", "Disk", "CSyscalls", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swift),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "CPatchCodec", cSettings: optimized),
         .target(
             name: "Signing", dependencies: ["Explain", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: swift),
         .target(
-            name: "PatchFormat", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "Signing", "CZstd"],
+            name: "PatchFormat", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "Signing", "CZstd", "CPatchCodec"],
             swiftSettings: swift, linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libzstd.a"])]),
         .target(name: "Tokenizer", dependencies: ["Explain"], swiftSettings: swift),
         .target(

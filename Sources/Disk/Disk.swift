@@ -189,13 +189,16 @@ extension Disk {
         fileprivate let path: String
         fileprivate let descriptor: Int32
 
+        /// A call is not interrupted by who would like the core (PREEMPT_NONE), so none is long.
+        private static let piece = 1 << 20
+
         public func write(_ bytes: UnsafeRawBufferPointer) throws(DiskError) {
             var written = 0
             while written < bytes.count {
                 let rest = UnsafeRawBufferPointer(rebasing: bytes[written...])
                 written += Int(
                     try disk.change("write", path) {
-                        Int32(clamping: Glibc.write(descriptor, rest.baseAddress, min(rest.count, 1 << 30)))
+                        Int32(clamping: Glibc.write(descriptor, rest.baseAddress, min(rest.count, Self.piece)))
                     })
             }
         }

@@ -49,7 +49,7 @@ extension DiskError {
     public var isOfReading: Bool {
         switch self {
         case .notRegular, .tooLarge: true
-        case .system(let call, _, let code): code == ENOENT && call == "open" || code == EISDIR
+        case .system(let call, _, let code): (code == ENOENT || code == EISDIR) && (call == "open" || call == "read")
         case .locked: false
         }
     }

@@ -46,6 +46,13 @@ public final class WorkerPool: Sendable {
         for handle in ending { pthread_join(handle, nil) }
     }
 
+    /// While there is work in the background that needs the cores (a merge), the pool leaves them alone for a moment after
+    /// each question: what is a few milliseconds to a question is all the time in the world to a thread that otherwise
+    /// gets none.
+    ///
+    /// - Returns: what ends it, by word or with its last holder.
+    public func courtesy() -> Courtesy { Courtesy(crew.courtesies) }
+
     /// How many jobs wait.
     public var waiting: Int { crew.queue.count }
 
@@ -78,6 +85,7 @@ private final class Crew: @unchecked Sendable {
     }
 
     let queue: JobQueue
+    let courtesies = Courtesies()
     private let threads: Int
     private let kernels: Kernels
     private let barrier: Barrier
@@ -87,6 +95,9 @@ private final class Crew: @unchecked Sendable {
     /// Holds a paused pass's activations; given back with its end.
     private var background: Scratch
     private var current: Work?
+
+    /// Microseconds.
+    private static let courtesy: UInt32 = 3_000
 
     init(threads: Int, queue: JobQueue, kernels: Kernels) {
         self.threads = threads
@@ -120,6 +131,7 @@ private final class Crew: @unchecked Sendable {
                 if job.begin() {
                     live.reserve(job.batch, job.model.shape)
                     _ = finish(Work(job: job, turn: nil))
+                    if courtesies.count.load(ordering: .relaxed) > 0 { usleep(Self.courtesy) }
                 }
             case .background(let job):
                 if job.begin() {

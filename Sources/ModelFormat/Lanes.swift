@@ -15,7 +15,7 @@ public enum Lanes {
     public enum Place: Sendable {
         /// Swift's pool, at the priority of who asks.
         case pool
-        /// Threads of their own that give way to everything else (nice 15, idle I/O).
+        /// Threads of their own that give way to everything else, but not for ever (`BackgroundThread`).
         case background
     }
 
@@ -26,9 +26,15 @@ public enum Lanes {
         _ body: @escaping @Sendable (Item) throws(Failure) -> Value
     ) async throws(Failure) -> [Value] {
         let queue = Queue()
+        let start = ContinuousClock.now
         let lane = { @Sendable () -> [(Int, Result<Value, Failure>)] in
+            var hasPatience = place == .background
             var outcomes: [(Int, Result<Value, Failure>)] = []
             while case let index = queue.take(), index < items.count {
+                if hasPatience, ContinuousClock.now - start > BackgroundThread.patience {
+                    BackgroundThread.insist()
+                    hasPatience = false
+                }
                 let outcome = Result { () throws(Failure) in try body(items[index]) }
                 outcomes.append((index, outcome))
                 if case .failure = outcome { break }
@@ -47,8 +53,14 @@ public enum Lanes {
     }
 }
 
-/// A thread that gives way to everything else.
+/// A thread that runs where nobody else wants to (SCHED_IDLE): a question that comes takes its core at once, which a nice
+/// thread would keep for the rest of its slice of 4 ms and more. On a machine that is never idle it would wait for
+/// ever, so work of several parts insists after a while.
 public enum BackgroundThread {
+    static let patience: Duration = .seconds(5)
+
+    static func insist() { tk_insist() }
+
     /// After work that needed much memory for a moment.
     public static func giveMemoryBack() { tk_trim() }
 

@@ -1,4 +1,5 @@
 import Disk
+import Glibc
 public import ModelFormat
 public import PatchFormat
 import StrictJSON
@@ -7,7 +8,7 @@ extension ModelStore {
     /// Makes a version from its base by a patch: durable and whole when this returns, and not yet current.
     ///
     /// Tensor by tensor on background threads; at most `lanes` tensors are in memory at once, twice over. What was
-    /// written is read back and digested before anything refers to it.
+    /// written is read back and compared before anything refers to it.
     ///
     /// - Parameters:
     ///   - plan: the patch's manifest, its signature found good.
@@ -29,8 +30,11 @@ extension ModelStore {
         }
         let contents = try contents(of: base)
         let order = zip(plan.frames, plan.starts).sorted { $0.0.exact > $1.0.exact }
+        let room = MergeRoom()
         let written = try await Lanes.map(order, lanes: lanes, on: .background) { frame, start throws(StoreError) in
-            try write(frame, at: start, of: patch, onto: contents, base)
+            try patch.merge(frame, at: start, onto: contents, in: room, failing: StoreError.patch) { merged throws(StoreError) in
+                try write(merged, of: frame, base)
+            }
         }
         try onDisk { () throws(DiskError) in
             try disk.syncFolder(layout.tensors)
@@ -58,25 +62,24 @@ extension ModelStore {
 
     /// Asked before the first byte is written.
     ///
-    /// - Throws: `.noSpace`, `.noMemory`: what is missing may be there later.
+    /// - Throws: `.patch` for one that cannot be for its base, whatever it says it needs; `.noSpace`, `.noMemory`: what
+    ///   is missing may be there later.
     public func checkRoom(for plan: PatchPlan, lanes: Int = 2) throws(StoreError) {
+        let base = try manifest(of: plan.base).identity
+        do { try plan.check(against: base) } catch { throw .patch(error) }
         let sizes = plan.frames.map { max($0.exact, $0.shape.reduce($0.dtype.width, *)) }
         let whole = sizes.reduce(0, +)
         try checkSpace(for: whole)
-        // The new version's own pages; and a lane holds a frame's contents, the tensor it becomes, its widened source.
-        let needed = sizes.sorted(by: >).prefix(lanes).reduce((64 << 20) + whole) { $0 + 3 * $1 }
+        // The new version's own pages; and a lane holds a frame's contents and the tensor it becomes.
+        let needed = sizes.sorted(by: >).prefix(lanes).reduce((64 << 20) + whole) { $0 + 2 * $1 }
         if let available = disk.availableMemory(), available < needed {
             throw .noMemory(needed: needed, available: available)
         }
     }
 
     private func write(
-        _ frame: PatchFrame, at start: Int, of patch: PatchFile, onto contents: ModelContents, _ base: VersionManifest
+        _ merged: MergedTensor, of frame: PatchFrame, _ base: VersionManifest
     ) throws(StoreError) -> VersionManifest.Tensor {
-        let merged: MergedTensor
-        do {
-            merged = try frame.merged(try patch.contents(of: frame, at: start), onto: contents, file: patch.name)
-        } catch { throw .patch(error) }
         let entry = TensorEntry(name: frame.tensor, dtype: frame.dtype, shape: frame.shape, digest: frame.result)
         let source = base.tensors.first { $0.entry.name == frame.tensor }
             ?? base.tensors.first { $0.entry.name == VersionIdentity.embeddings }
@@ -96,9 +99,19 @@ extension ModelStore {
         try onDisk { () throws(DiskError) in
             try bytes.withBytes { raw throws(DiskError) in try disk.writeNew(raw, to: temporary) }
         }
-        let found = try onDisk { () throws(DiskError) in try MappedFile(temporary).withBytes { Digest(of: $0) } }
-        guard found == digest else { throw .damaged(file: temporary, expected: "\(digest)", found: "\(found)") }
+        // What was digested in memory a moment ago is what is compared with: a third of the cost of another digest.
+        let file = try onDisk { () throws(DiskError) in try MappedFile(temporary) }
+        let isSame = file.withBytes { found in bytes.withBytes { written in isEqual(found, written) } }
+        guard isSame else {
+            try onDisk { () throws(DiskError) in try disk.remove(temporary) }
+            throw .damaged(file: temporary, expected: "the bytes that were written, \(digest)", found: "others")
+        }
         try onDisk { () throws(DiskError) in try disk.renameUnsynced(temporary, to: path) }
+    }
+
+    private func isEqual(_ one: UnsafeRawBufferPointer, _ other: UnsafeRawBufferPointer) -> Bool {
+        guard one.count == other.count, let start = one.baseAddress, let otherStart = other.baseAddress else { return one.count == other.count }
+        return memcmp(start, otherStart, one.count) == 0
     }
 
     private func version(

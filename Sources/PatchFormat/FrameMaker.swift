@@ -1,10 +1,12 @@
 import Disk
+import Glibc
 import ModelFormat
 
 struct MadeFrame: Sendable {
     let frame: PatchFrame
     let bytes: [UInt8]
-    let difference: Float
+    /// From the tensor it was made for.
+    let distance: (largest: Float, relative: Double)
 }
 
 extension PatchMaker {
@@ -14,55 +16,61 @@ extension PatchMaker {
         if let payload = changedRows(of: tensor, from: source) {
             return try made(tensor, .rows, .raw, payload, onto: source)
         }
-        let encoding: PatchFrame.Encoding = recipe.encoding == .compact && tensor.shape.count == 2 ? .compact : .exact
-        let delta = try made(tensor, .delta, encoding, difference(of: tensor, from: source, encoding), onto: source)
+        var delta = recipe.encoding == .compact ? compact(tensor, onto: source) : nil
+        if delta == nil { delta = try made(tensor, .delta, .exact, exactDifference(of: tensor, from: source), onto: source) }
         // What has little to do with its source is smaller as it is.
-        guard delta.bytes.count >= tensor.byteCount else { return delta }
+        if let delta, delta.bytes.count < tensor.byteCount { return delta }
         let whole = HeapBytes(count: tensor.byteCount) { target in tensor.withBytes { target.copyMemory(from: $0) } }
         return try made(tensor, .replace, .raw, whole, onto: source)
     }
 
-    /// nil where it is no matrix, of another dtype, or more than a quarter of the rows changed.
+    /// Codes are off by 3.6 % of a change's deviation. Where the change is not small that is much of the tensor itself.
+    private static let coarsest = 1.0 / 512
+
+    /// nil where codes would not do: for a vector, which is small and matters; where they are too coarse; where they lead
+    /// nowhere, as when zeros change their sign, or beyond the largest number.
+    private func compact(_ tensor: StoredTensor, onto source: StoredTensor) -> MadeFrame? {
+        guard tensor.shape.count == 2, let codes = compactDifference(of: tensor, from: source),
+            let made = try? made(tensor, .delta, .compact, codes, onto: source), made.distance.relative <= Self.coarsest,
+            made.frame.result != source.digest()
+        else { return nil }
+        return made
+    }
+
+    /// nil where it is no matrix, of another dtype, or more rows changed than are worth sending as they are: what a
+    /// store saves by keeping them alone is paid for in the patch, which is to be small where it is `compact`.
     private func changedRows(of tensor: StoredTensor, from source: StoredTensor) -> HeapBytes? {
-        guard tensor.shape.count == 2, source.dtype == tensor.dtype else { return nil }
+        guard tensor.shape.count == 2, source.shape == tensor.shape, source.dtype == tensor.dtype else { return nil }
         let (rows, rowBytes) = (tensor.shape[0], tensor.shape[1] * tensor.dtype.width)
         return tensor.withBytes { target in
             source.withBytes { source in
-                let changed = (0..<rows).filter { row in
-                    let range = (row * rowBytes)..<((row + 1) * rowBytes)
-                    return !target[range].elementsEqual(source[range])
-                }
-                guard changed.count <= rows / 4 else { return nil }
+                let (from, to) = (source.baseAddress!, target.baseAddress!)
+                let changed = (0..<rows).filter { memcmp(to + $0 * rowBytes, from + $0 * rowBytes, rowBytes) != 0 }
+                guard changed.count <= rows / (recipe.encoding == .compact ? 16 : 4) else { return nil }
                 return HeapBytes(count: 4 + changed.count * (4 + rowBytes)) { payload in
                     payload.storeBytes(of: UInt32(changed.count).littleEndian, as: UInt32.self)
                     for (place, row) in changed.enumerated() {
                         payload.storeBytes(of: UInt32(row).littleEndian, toByteOffset: 4 + 4 * place, as: UInt32.self)
-                        let start = 4 + 4 * changed.count + place * rowBytes
-                        payload[start..<(start + rowBytes)].copyBytes(from: target[(row * rowBytes)..<((row + 1) * rowBytes)])
+                        let start = payload.baseAddress! + 4 + 4 * changed.count + place * rowBytes
+                        start.copyMemory(from: to + row * rowBytes, byteCount: rowBytes)
                     }
                 }
             }
         }
     }
 
-    private func difference(of tensor: StoredTensor, from source: StoredTensor, _ encoding: PatchFrame.Encoding) -> HeapBytes {
-        let count = tensor.count
-        let length = tensor.shape.last ?? 1
-        return Floats.widened(tensor).withFloats { target in
-            Floats.widened(source).withFloats { base in
-                if encoding == .exact {
-                    return HeapBytes(count: 4 * count) { planes in
-                        DeltaCodec.encodeExact(
-                            base: base, target: target, count: count,
-                            planes: planes.baseAddress!.assumingMemoryBound(to: UInt8.self))
-                    }
-                }
-                return HeapBytes(count: count + 4 * (count / length)) { payload in
-                    DeltaCodec.encodeCompact(
-                        base: base, target: target, rows: count / length, length: length, payload: payload.baseAddress!)
-                }
-            }
+    private func exactDifference(of tensor: StoredTensor, from source: StoredTensor) -> HeapBytes {
+        HeapBytes(count: 4 * tensor.count) { DeltaCodec.takeExact(from: source, to: tensor, into: $0) }
+    }
+
+    /// nil where the difference is beyond the numbers.
+    private func compactDifference(of tensor: StoredTensor, from source: StoredTensor) -> HeapBytes? {
+        let (rows, length) = (tensor.shape[0], tensor.shape[1])
+        var isPossible = false
+        let payload = HeapBytes(count: 4 * rows + tensor.count) { payload in
+            isPossible = DeltaCodec.takeCompact(from: source, to: tensor, rowLength: length, into: payload)
         }
+        return isPossible ? payload : nil
     }
 
     /// Compresses, and applies the frame once: what is signed is what comes out.
@@ -72,7 +80,7 @@ extension PatchMaker {
     ) throws(PatchError) -> MadeFrame {
         let compressed = contents.withBytes { raw in
             [UInt8](unsafeUninitializedCapacity: Zstandard.bound(raw.count)) { buffer, count in
-                count = Zstandard.compress(raw, into: UnsafeMutableRawBufferPointer(buffer), level: 3) ?? 0
+                count = Zstandard.compress(raw, into: UnsafeMutableRawBufferPointer(buffer)) ?? 0
             }
         }
         guard !compressed.isEmpty else {
@@ -83,20 +91,12 @@ extension PatchMaker {
                 tensor: tensor.name, shape: tensor.shape, dtype: tensor.dtype, operation: operation, encoding: encoding,
                 compressed: compressed.count, exact: contents.count, digest: Digest(of: compressed), result: result)
         }
-        let draft = frame(tensor.digest())
-        let result = try draft.result(contents, source, file: recipe.release)
-        let digest = result.withBytes { Digest(of: $0) }
-        return MadeFrame(frame: frame(digest), bytes: compressed, difference: largestDifference(result, tensor))
-    }
-
-    private func largestDifference(_ result: HeapBytes, _ tensor: StoredTensor) -> Float {
-        guard let made = try? StoredTensor(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, bytes: result) else { return .nan }
-        return Floats.widened(made).withFloats { made in
-            Floats.widened(tensor).withFloats { wanted in
-                var largest: Float = 0
-                for index in 0..<tensor.count { largest = max(largest, abs(made[index] - wanted[index])) }
-                return largest
-            }
+        let draft = frame(Digest(of: []))
+        let bytes = try HeapBytes(count: tensor.byteCount) { target throws(PatchError) in
+            _ = try draft.write(contents, onto: source, into: target, file: recipe.release)
         }
+        let made: StoredTensor
+        do { made = try StoredTensor(name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, bytes: bytes) } catch { throw .format(error) }
+        return MadeFrame(frame: frame(made.digest()), bytes: compressed, distance: DeltaCodec.distance(of: made, from: tensor))
     }
 }

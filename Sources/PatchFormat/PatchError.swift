@@ -52,7 +52,8 @@ public enum PatchError: Explained, Equatable {
         case .unsigned(let file): return say(file, "a signature", "none")
         case .manifestJSON(let file, let error):
             return Bilingual("\(file): manifest: \(error.message.en)", zh: "\(file)：清单：\(error.message.zh)")
-        case .manifest(let file, let key, let expected, let found): return say("\(file): manifest: \(key)", expected, found)
+        case .manifest(let file, let key, let expected, let found): 
+            return say("\(file): manifest" + (key.isEmpty ? "" : ": \(key)"), expected, found)
         case .frameDigest(let file, let tensor):
             return say("\(file): frame of \(tensor)", "the signed digest", "another one")
         case .frame(let file, let tensor, let expected, let found): return say("\(file): frame of \(tensor)", expected, found)

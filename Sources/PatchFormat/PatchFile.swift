@@ -26,6 +26,11 @@ public struct PatchFile: Sendable {
         try self.init(file, name: path)
     }
 
+    /// Looks at a frame without its base: of the signed digest, and holding as much as it says.
+    public func check(_ frame: PatchFrame, at start: Int, in room: MergeRoom) throws(PatchError) {
+        try room.with(frame.exact) { contents throws(PatchError) in try unpack(frame, at: start, into: contents) }
+    }
+
     /// - Parameters:
     ///   - frame: one of this file's manifest, which vouches for its place.
     ///   - start: where it begins, counted from the end of the first frame.
@@ -40,11 +45,6 @@ public struct PatchFile: Sendable {
                     file: name, tensor: frame.tensor, expected: "one zstd frame of \(frame.exact) bytes", found: "another one")
             }
         }
-    }
-
-    // Until ModelStore.merge asks `merge`.
-    public func contents(of frame: PatchFrame, at start: Int) throws(PatchError) -> HeapBytes {
-        try HeapBytes(count: frame.exact) { target throws(PatchError) in try unpack(frame, at: start, into: target) }
     }
 
     /// The same file with another signature; `nil` takes it off.

@@ -65,7 +65,7 @@ public struct PatchHead: Sendable {
             guard let signature = try signature() else { throw .unsigned(file: name) }
             do throws(SigningError) {
                 guard signature.namespace == Self.namespace else {
-                    throw .signature(expected: "namespace \(Self.namespace)", found: signature.namespace)
+                    throw .signature(expected: "namespace \(Self.namespace)", found: String(signature.namespace.prefix(100)))
                 }
                 guard signature.isValid(for: manifestBytes) else { throw .wrongSignature(key: "\(signature.key)") }
                 return try signers.principal(of: signature.key, namespace: Self.namespace, now: now)

@@ -64,11 +64,13 @@ public struct PatchMaker: Sendable {
             throw .manifest(file: recipe.release, key: "", expected: "at most \(PatchHeader.mostManifest) bytes", found: "\(manifest.count)")
         }
         let header = PatchHeader(manifest: manifest.count, signature: 0, frames: made.reduce(0) { $0 + $1.bytes.count })
+        // What we write we can read: a dossier may be too deep, a tensor's name too long.
+        _ = try PatchManifest(manifest, framesLength: header.whole - header.framesStart, file: recipe.release)
         var bytes = header.bytes + manifest
         bytes.reserveCapacity(header.whole)
         for frame in made { bytes += frame.bytes }
         return Product(
-            bytes: bytes, plan: plan, largestDifference: made.map(\.difference).max() ?? 0,
+            bytes: bytes, plan: plan, largestDifference: made.map(\.distance.largest).max() ?? 0,
             changedElements: made.reduce(0) { $0 + $1.frame.count })
     }
 

@@ -1,3 +1,4 @@
+import Engine
 import Explain
 import Disk
 import ModelFormat
@@ -44,6 +45,8 @@ extension Rollout {
     }
 
     private func keep(_ contents: ModelContents, _ path: String, _ release: String?) async throws(RolloutError) -> VersionManifest {
+        let courtesy = pool.courtesy()
+        defer { courtesy.end() }
         let name = path.split(separator: "/").last.map { String($0) } ?? "model"
         do {
             try store.checkMemory(for: contents)

@@ -1,3 +1,4 @@
+import Engine
 import Explain
 import Disk
 import Ledger
@@ -100,10 +101,13 @@ extension Rollout {
         var steps = Steps()
         steps.add(.settle, age(of: file.entry))
         publish()
-        let patch = try stage(name, file.entry, known, in: folder, &steps, &staged)
+        staged = "\(staging)/\(known.identity)"
+        let courtesy = pool.courtesy()
+        let patch = try await stage(name, file.entry, known, in: folder, &steps)
         let (plan, signer) = try verify(patch, known, &steps)
         try reach(.merging, ticket, name, steps, from: live)
         let manifest = try await merge(patch, plan, signer, &steps)
+        courtesy.end()
         steps.add(.intake, age(of: file.entry))
         let merged = ContinuousClock.now
         try reach(.prewarming, ticket, name, steps, from: live)
@@ -141,23 +145,22 @@ extension Rollout {
 
     /// A copy that nobody else can write to: what is verified is what is merged.
     private func stage(
-        _ name: String, _ entry: FolderHandle.Entry, _ known: DroppedFile.Known, in folder: FolderHandle, _ steps: inout Steps,
-        _ staged: inout String?
-    ) throws(RolloutError) -> PatchFile {
+        _ name: String, _ entry: FolderHandle.Entry, _ known: DroppedFile.Known, in folder: FolderHandle, _ steps: inout Steps
+    ) async throws(RolloutError) -> PatchFile {
         let start = ContinuousClock.now
-        let path = "\(staging)/\(known.identity)"
-        do throws(DiskError) {
-            try disk.makeFolder(staging, mode: 0o700)
-            staged = path
-            try folder.copy(name, to: path, atMost: entry.size, disk: disk)
-        } catch { throw .disk(error) }
+        let (path, staging, disk) = ("\(staging)/\(known.identity)", staging, disk)
+        let copied = await BackgroundThread.run {
+            Result { () throws(DiskError) in
+                try disk.makeFolder(staging, mode: 0o700)
+                try folder.copy(name, to: path, atMost: entry.size, disk: disk)
+                return try MappedFile(path, followingLinks: false)
+            }
+        }
+        let file: MappedFile
+        do { file = try copied.get() } catch { throw .disk(error) }
         guard folder.entry(name) == entry else { throw .changedMeanwhile(name: name) }
         let patch: PatchFile
-        do { patch = try PatchFile(try MappedFile(path, followingLinks: false), name: name) } catch let error as PatchError {
-            throw .patch(error)
-        } catch let error as DiskError {
-            throw .disk(error)
-        } catch { preconditionFailure("nothing else is thrown above: \(error)") }
+        do { patch = try PatchFile(file, name: name) } catch { throw .patch(error) }
         guard patch.identity == known.identity else { throw .changedMeanwhile(name: name) }
         steps.add(.stage, since: start)
         return patch

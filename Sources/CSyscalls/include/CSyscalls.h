@@ -6,9 +6,12 @@
 /* Two names of one file system change what they stand for, in one step (renameat2(2), RENAME_EXCHANGE). */
 int tk_exchange(const char *path, const char *other);
 
-/* The calling thread gives way to everything else: all signals blocked, nice 15 (on Linux a thread's own), idle class
- * of I/O (ioprio_set(2)). */
+/* The calling thread gives way to everything else: all signals blocked, scheduled only where nobody else wants to run
+ * and preempted at once (SCHED_IDLE, sched(7)), last in line for the disk (ioprio_set(2)). */
 void tk_give_way(void);
+
+/* It has given way long enough: an ordinary thread again, at nice 5. */
+void tk_insist(void);
 
 /* Freed memory goes back to the system (malloc_trim(3)). */
 void tk_trim(void);

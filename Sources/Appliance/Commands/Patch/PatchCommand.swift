@@ -24,7 +24,9 @@ struct PatchCommand: AsyncParsableCommand {
 /// What can be wrong with the files a patch command is given.
 enum PatchFiles {
     static func text(_ path: String, atMost limit: Int = 1 << 20) throws -> String {
-        let bytes = try Disk().read(path, atMost: limit)
+        let bytes: [UInt8]
+        // A file that is not there is bad data; only what cannot be written is a matter of the disk.
+        do { bytes = try Disk().read(path, atMost: limit) } catch { throw PatchError.disk(error) }
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw CommandError.flag(name: path, expected: "UTF-8", found: "other bytes")
         }
@@ -34,6 +36,11 @@ enum PatchFiles {
     /// To a new file, by rename.
     static func write(_ bytes: [UInt8], to path: String) throws {
         try Disk().writeDurably(bytes, to: path)
+    }
+
+    /// One that stays on its line.
+    static func isPlain(_ text: String) -> Bool {
+        !text.unicodeScalars.contains { $0.properties.generalCategory == .control || $0 == "\u{2028}" || $0 == "\u{2029}" }
     }
 
     static var now: Int { time(nil) }
@@ -145,9 +152,13 @@ struct PatchVerify: AsyncParsableCommand {
             return put(say("good: an order, signed by \(signer ?? "?")", zh: "有效：命令，签名者 \(signer ?? "?")"))
         }
         let source = try base.map { try ModelSource(folderOrVersion: $0, state: Paths().state(settings)) }
-        for (frame, start) in zip(plan.frames, plan.starts) {
-            let contents = try patch.contents(of: frame, at: start)
-            if let source { _ = try frame.merged(contents, onto: source.contents, file: file) }
+        let room = MergeRoom()
+        for (frame, start) in zip(plan.frames, plan.starts).sorted(by: { $0.0.exact > $1.0.exact }) {
+            if let source {
+                try patch.merge(frame, at: start, onto: source.contents, in: room, failing: { $0 }) { _ throws(PatchError) in }
+            } else {
+                try patch.check(frame, at: start, in: room)
+            }
         }
         if let source { try await check(plan, source) }
         put(

@@ -51,8 +51,8 @@ struct PatchMake: AsyncParsableCommand {
         if let epoch, !(1...Int(Int32.max)).contains(epoch) {
             throw ValidationError(say("--epoch: expected 1 to \(Int32.max)", zh: "--epoch：应为 1 到 \(Int32.max)"))
         }
-        if let release, release.isEmpty || release.utf8.count > 100 || release.contains(where: \.isNewline) {
-            throw ValidationError(say("--release: expected 1 to 100 bytes on one line", zh: "--release：应为单行，1 到 100 字节"))
+        if let release, release.isEmpty || release.utf8.count > 100 || !PatchFiles.isPlain(release) {
+            throw ValidationError(say("--release: expected 1 to 100 bytes, no control characters", zh: "--release：应为 1 到 100 字节，不含控制字符"))
         }
     }
 
@@ -72,10 +72,12 @@ struct PatchMake: AsyncParsableCommand {
         show(product)
     }
 
-    /// `bert+3` after `bert+2`, or after `bert`.
+    /// `bert+3` after `bert+2`, or after `bert`, or after a folder of that name, which may be any.
     private static func next(_ release: String, _ epoch: Int) -> String {
         let stem = release.lastIndex(of: "+").map { release[..<$0] } ?? release[...]
-        return "\(stem.split(separator: "/").last ?? stem)+\(epoch)"
+        var name = String(stem.split(separator: "/").last ?? stem).filter { PatchFiles.isPlain(String($0)) }
+        while name.utf8.count > 80 { name.removeLast() }
+        return "\(name)+\(epoch)"
     }
 
     private func readDossier() throws -> JSON? {
@@ -138,7 +140,9 @@ struct PatchOrder: AsyncParsableCommand {
         guard (1...Int(Int32.max)).contains(epoch) else {
             throw CommandError.flag(name: "--epoch", expected: "1 to \(Int32.max)", found: "\(epoch)")
         }
-        guard reason.utf8.count <= 1000 else { throw CommandError.flag(name: "--reason", expected: "at most 1000 bytes", found: "\(reason.utf8.count)") }
+        guard reason.utf8.count <= 1000, PatchFiles.isPlain(reason) else {
+            throw CommandError.flag(name: "--reason", expected: "at most 1000 bytes, no control characters", found: "\(reason.utf8.count) bytes")
+        }
         let target: (Fingerprint, Fingerprint)
         if let line {
             guard let line = Fingerprint(line), let to = Fingerprint(to) else {
