@@ -3,7 +3,7 @@
 # swift's own needs on a bare Debian, and the C libraries that are linked statically.
 build_packages=(git ca-certificates binutils libc6-dev libstdc++-12-dev libgcc-12-dev zlib1g-dev libxml2 libcurl4
     libedit2 libsqlite3-0 libncurses6 libyaml-dev libzstd-dev libsqlite3-dev libinotifytools0-dev)
-test_packages=(python3 python3-venv curl chromium)
+test_packages=(python3 python3-venv curl chromium rsync openssh-server openssh-client zstd)
 
 # One configuration for product and tests; what is linked into the product is Package.swift's business.
 build_flags=(-c release)

@@ -47,6 +47,12 @@ public struct ModelShape: Sendable, Hashable {
         self.epsilon = epsilon
     }
 
+    /// For messages.
+    public var inWords: String {
+        "\(layers) layers of \(hidden), \(heads) heads, feed-forward \(feedForward), \(positions) positions, \(types) types, "
+            + "\(vocabulary) pieces, \(activation.rawValue), epsilon \(epsilon)"
+    }
+
     /// Every tensor a model of this shape has, by its canonical name; the decoder only where it is not tied.
     func expectedTensors(tied: Bool) -> [(name: String, shape: [Int])] {
         var all: [(String, [Int])] = [

@@ -82,10 +82,10 @@ public struct PatchMaker: Sendable {
 
     /// Vocabulary, shape and tokenizer are one unit with the weights; none of them travels in a patch.
     private func checkLikeness() throws(PatchError) {
-        guard base.shape == target.shape else { throw .unlike(what: "shape", base: "\(base.shape)", target: "\(target.shape)") }
+        guard base.shape == target.shape else { throw .unlike(what: "shape", base: base.shape.inWords, target: target.shape.inWords) }
         guard base.pieces == target.pieces else { throw .unlike(what: "vocabulary", base: "the pieces", target: "other pieces") }
         guard base.tokenizer == target.tokenizer else { throw .unlike(what: "tokenizer", base: "the settings", target: "other settings") }
-        for tensor in target.tensors {
+        for tensor in base.tensors + target.tensors {
             do { try tensor.checkFinite() } catch { throw .format(error) }
         }
     }

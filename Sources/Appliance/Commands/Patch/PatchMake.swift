@@ -74,7 +74,8 @@ struct PatchMake: AsyncParsableCommand {
 
     /// `bert+3` after `bert+2`, or after `bert`, or after a folder of that name, which may be any.
     private static func next(_ release: String, _ epoch: Int) -> String {
-        let stem = release.lastIndex(of: "+").map { release[..<$0] } ?? release[...]
+        let plus = release.lastIndex(of: "+").flatMap { Int(release[release.index(after: $0)...]) == nil ? nil : $0 }
+        let stem = plus.map { release[..<$0] } ?? release[...]
         var name = String(stem.split(separator: "/").last ?? stem).filter { PatchFiles.isPlain(String($0)) }
         while name.utf8.count > 80 { name.removeLast() }
         return "\(name)+\(epoch)"
