@@ -124,7 +124,8 @@ let package = Package(
             dependencies: ["Engine", "ModelFormat", "Tokenizer", "StrictJSON", "TestSupport", "CMallocCount"],
             swiftSettings: swift),
         .testTarget(
-            name: "ModelStoreTests", dependencies: ["ModelStore", "ModelFormat", "Disk", "TestSupport"],
+            name: "ModelStoreTests",
+            dependencies: ["ModelStore", "PatchFormat", "ModelFormat", "Disk", "StrictJSON", "TestSupport"],
             swiftSettings: swift),
         .testTarget(name: "SigningTests", dependencies: ["Signing", "TestSupport"], swiftSettings: swift),
         .testTarget(
@@ -133,7 +134,7 @@ let package = Package(
             swiftSettings: swift),
         .testTarget(name: "WatchTests", dependencies: ["Watch", "TestSupport"], swiftSettings: swift),
         .testTarget(
-            name: "LedgerTests", dependencies: ["Ledger", "StrictJSON", "Disk", "TestSupport"], swiftSettings: swift),
+            name: "LedgerTests", dependencies: ["Ledger", "StrictJSON", "Disk", "CSQLite", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "RolloutTests",
             dependencies: [

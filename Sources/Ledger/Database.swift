@@ -68,9 +68,17 @@ struct Database: ~Copyable {
     private static func column(_ statement: OpaquePointer?, _ index: Int32) -> Value {
         switch sqlite3_column_type(statement, index) {
         case SQLITE_INTEGER: .integer(Int(sqlite3_column_int64(statement, index)))
-        case SQLITE_TEXT: .text(sqlite3_column_text(statement, index).map { String(cString: $0) } ?? "")
+        case SQLITE_TEXT: .text(text(statement, index))
         default: .null
         }
+    }
+
+    /// All of it: what stands after a NUL too, and bytes that are no UTF-8 as what no text of ours can be, for who
+    /// verifies a chain must see what was changed.
+    private static func text(_ statement: OpaquePointer?, _ index: Int32) -> String {
+        guard let start = sqlite3_column_text(statement, index) else { return "" }
+        let bytes = UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(statement, index)))
+        return String(validating: bytes, as: UTF8.self) ?? "\u{0}not UTF-8"
     }
 
     /// Both or neither.

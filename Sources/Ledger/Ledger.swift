@@ -147,11 +147,15 @@ public final class Ledger: Sendable {
         }
     }
 
+    /// What ended once stays so; but what was committed may be gone back from.
     public func end(_ identity: String, as ending: Ending) throws(LedgerError) {
         try changing { database throws(LedgerError) in
             try database.run(
-                "INSERT INTO patches (identity, ending) VALUES (?, ?) ON CONFLICT (identity) DO UPDATE SET ending = excluded.ending",
-                [.text(identity), .text(ending.rawValue)])
+                """
+                INSERT INTO patches (identity, ending) VALUES (?, ?) ON CONFLICT (identity) DO UPDATE
+                SET ending = excluded.ending WHERE ending IS NULL OR excluded.ending = ?
+                """,
+                [.text(identity), .text(ending.rawValue), .text(Ending.rolledBack.rawValue)])
         }
     }
 

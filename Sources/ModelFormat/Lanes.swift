@@ -70,8 +70,21 @@ public enum BackgroundThread {
     }
 
     public static func run<Value: Sendable>(_ body: @escaping @Sendable () -> Value) async -> Value {
-        await withCheckedContinuation { continuation in
-            start { continuation.resume(returning: body()) }
+        let once = Once(body)
+        return await withCheckedContinuation { continuation in
+            start { continuation.resume(returning: once.run()) }
+        }
+    }
+
+    /// Lets go of what the work holds (a store and its lock) before anybody is told that it is done.
+    private final class Once<Value>: Sendable {
+        private let body: Mutex<(@Sendable () -> Value)?>
+
+        init(_ body: @escaping @Sendable () -> Value) { self.body = Mutex(body) }
+
+        func run() -> Value {
+            guard let body = body.withLock({ $0.take() }) else { preconditionFailure("run twice") }
+            return body()
         }
     }
 

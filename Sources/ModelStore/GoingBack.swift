@@ -18,7 +18,7 @@ extension ModelStore {
     public func goBack(to version: Fingerprint? = nil) throws(StoreError) -> VersionManifest {
         let target: VersionManifest
         if let version { target = try manifest(of: version) } else { target = try snapshot() }
-        if try current() == target.fingerprint { return target }
+        if (try? current()) == target.fingerprint { return target }
         let isSnapshot = (try? previous()) == target.fingerprint
         try onDisk { () throws(DiskError) in
             if isSnapshot { return try disk.rename(layout.previous, to: layout.current) }
@@ -26,6 +26,12 @@ extension ModelStore {
             try disk.writeDurably("\(target.fingerprint)\n", to: layout.current)
         }
         return target
+    }
+
+    /// That version is what a rollback goes to; nothing where it is already.
+    public func keepSnapshot(_ version: Fingerprint) throws(StoreError) {
+        if (try? previous()) == version { return }
+        try onDisk { () throws(DiskError) in try disk.writeDurably("\(version)\n", to: layout.previous) }
     }
 
     // MARK: - Attempts
@@ -54,13 +60,17 @@ extension ModelStore {
     /// Removes files of the version whose bytes are not what they are named by, so that an import can write them anew.
     /// Whoever has them mapped keeps them.
     ///
-    /// - Returns: their names; empty for a version that is whole.
+    /// - Returns: their names, and those of files that are not there; empty for a version that is whole.
     public func removeDamaged(of manifest: VersionManifest) throws(StoreError) -> [String] {
         var damaged: [String] = []
         for tensor in manifest.tensors {
             let names = tensor.rows.map { [(layout.tensor($0.source), $0.source), (layout.rows($0.payload), $0.payload)] }
                 ?? [(layout.tensor(tensor.entry.digest), tensor.entry.digest)]
-            for (path, digest) in names where disk.exists(path) {
+            for (path, digest) in names {
+                guard disk.exists(path) else {
+                    damaged.append(path)
+                    continue
+                }
                 let found = try onDisk { () throws(DiskError) in try MappedFile(path).withBytes { Digest(of: $0) } }
                 guard found != digest else { continue }
                 try onDisk { () throws(DiskError) in try disk.remove(path) }

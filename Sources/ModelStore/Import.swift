@@ -37,11 +37,7 @@ extension ModelStore {
         try checkSpace(for: total)
         let digests = try await write(contents.tensors, total: total, on: place, progress: progress)
         let fingerprint = contents.fingerprint(digests: digests)
-        if disk.exists(layout.manifest(fingerprint)) {
-            let kept = try manifest(of: fingerprint)
-            guard let release, release != kept.release else { return kept }
-            return try keep(kept.named(release))
-        }
+        if disk.exists(layout.manifest(fingerprint)) { return try manifest(of: fingerprint) }
         let manifest = VersionManifest(
             fingerprint: fingerprint, release: release ?? contents.release ?? fallback, epoch: contents.epoch,
             line: contents.line ?? fingerprint, origin: origin, created: created, patch: nil, shape: contents.shape,
@@ -54,7 +50,8 @@ extension ModelStore {
     /// Both names are written before either moves, so that a full disk moves neither. `previous` first: if the process
     /// ends between the two, both name what was live.
     func makeCurrent(_ version: Fingerprint) throws(StoreError) {
-        let live = try current()
+        // One that cannot be read is mended by being replaced.
+        let live = try? current()
         guard live != version else { return }
         try onDisk { () throws(DiskError) in
             let (current, previous) = (layout.current + ".partial", layout.previous + ".partial")

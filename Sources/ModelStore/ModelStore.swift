@@ -79,12 +79,26 @@ extension ModelStore {
     }
 
     /// All versions kept, by fingerprint.
+    ///
+    /// - Throws: where one of them cannot be read.
     public func versions() throws(StoreError) -> [VersionManifest] {
-        guard disk.isFolder(layout.versions) else { return [] }
-        let names = try onDisk { () throws(DiskError) in try disk.list(layout.versions) }
         var manifests: [VersionManifest] = []
-        for fingerprint in names.compactMap({ Fingerprint($0) }) { manifests.append(try manifest(of: fingerprint)) }
+        for fingerprint in try kept() { manifests.append(try manifest(of: fingerprint)) }
         return manifests
+    }
+
+    /// Those that can be read, and why the others cannot.
+    public func readableVersions() throws(StoreError) -> (versions: [VersionManifest], faults: [StoreError]) {
+        var (manifests, faults): ([VersionManifest], [StoreError]) = ([], [])
+        for fingerprint in try kept() {
+            do { manifests.append(try manifest(of: fingerprint)) } catch { faults.append(error) }
+        }
+        return (manifests, faults)
+    }
+
+    private func kept() throws(StoreError) -> [Fingerprint] {
+        guard disk.isFolder(layout.versions) else { return [] }
+        return try onDisk { () throws(DiskError) in try disk.list(layout.versions) }.compactMap { Fingerprint($0) }
     }
 
     /// - Parameter name: a fingerprint, a beginning of one of at least 4 digits, or a release; nil: the current one.

@@ -134,15 +134,8 @@ extension ModelStore {
 extension ModelStore {
     /// The epoch that a patch on this line must exceed: what was committed on it, ever; 0 for a line that is not known.
     public func floor(of line: Fingerprint) throws(StoreError) -> Int {
-        var floor = 0
-        if disk.exists(layout.floor(line)) {
-            let bytes = try onDisk { () throws(DiskError) in try disk.read(layout.floor(line), atMost: 100) }
-            guard let number = Int(String(decoding: bytes, as: UTF8.self).dropLast()) else {
-                throw .damaged(file: layout.floor(line), expected: "a number", found: "other bytes")
-            }
-            floor = number
-        }
-        // A crash between `current` and the floor's file leaves the file behind.
+        var floor = try writtenFloor(of: line)
+        // A commit whose floor could not be written has left it behind.
         for version in [try current(), try previous()].compactMap({ $0 }) {
             let manifest = try manifest(of: version)
             if manifest.line == line { floor = max(floor, manifest.epoch) }
@@ -150,17 +143,35 @@ extension ModelStore {
         return floor
     }
 
+    private func writtenFloor(of line: Fingerprint) throws(StoreError) -> Int {
+        guard disk.exists(layout.floor(line)) else { return 0 }
+        let bytes = try onDisk { () throws(DiskError) in try disk.read(layout.floor(line), atMost: 100) }
+        guard let number = Int(String(decoding: bytes, as: UTF8.self).dropLast()) else {
+            throw .damaged(file: layout.floor(line), expected: "a number", found: "other bytes")
+        }
+        return number
+    }
+
     /// Never lowers it.
     public func raiseFloor(of line: Fingerprint, to epoch: Int) throws(StoreError) {
-        try onDisk { () throws(DiskError) in try disk.makeFolder(layout.lines) }
-        if disk.exists(layout.floor(line)), try floor(of: line) > epoch { return }
-        try onDisk { () throws(DiskError) in try disk.writeDurably("\(epoch)\n", to: layout.floor(line)) }
+        guard try writtenFloor(of: line) < epoch else { return }
+        try onDisk { () throws(DiskError) in
+            try disk.makeFolder(layout.lines)
+            try disk.writeDurably("\(epoch)\n", to: layout.floor(line))
+        }
     }
 
     /// Makes a kept version the current one, and raises its line's floor to its epoch.
+    ///
+    /// A floor that cannot be written does not undo a commit: the current version's own epoch is one, and `keepFloor`
+    /// writes it at the next start.
     public func commit(_ version: VersionManifest) throws(StoreError) {
         try makeCurrent(version.fingerprint)
-        if version.epoch == 0 { return }
-        try raiseFloor(of: version.line, to: version.epoch)
+        try? keepFloor(of: version)
+    }
+
+    /// The floor's file says at least this version's epoch.
+    public func keepFloor(of version: VersionManifest) throws(StoreError) {
+        if version.epoch > 0 { try raiseFloor(of: version.line, to: version.epoch) }
     }
 }

@@ -199,14 +199,6 @@ extension VersionManifest.Patch {
 }
 
 extension VersionManifest {
-    /// The same contents under another name.
-    func named(_ release: String) -> VersionManifest {
-        VersionManifest(
-            fingerprint: fingerprint, release: release, epoch: epoch, line: line, origin: origin, created: created,
-            patch: patch, shape: shape, tokenizer: tokenizer, vocabulary: vocabulary, calibration: calibration,
-            tensors: tensors)
-    }
-
     /// What its fingerprint speaks of.
     public var identity: VersionIdentity {
         VersionIdentity(

@@ -17,6 +17,10 @@ struct DroppedFile {
     /// Not before then: something is missing that may come by itself.
     var notBefore: Duration?
     var wasRefusedForTrust = false
+    /// Until its trial has said its last word, be it superseded.
+    var isInTrial = false
+    /// Another file has its name by now, or none.
+    var isGone = false
 
     struct Known {
         let identity: Digest
@@ -166,7 +170,7 @@ extension Rollout {
     }
 
     /// What ended once is never taken again. A file whose own receipt says how it ended is left as it is.
-    private func meetAgain(
+    func meetAgain(
         _ name: String, _ file: inout DroppedFile, _ identity: Digest, _ ending: Ledger.Ending, in folder: FolderHandle
     ) {
         let before = Receipt.read(for: name, in: folder)
@@ -211,7 +215,7 @@ extension Rollout {
         if file.receipt.status != status { file.receipt.since = WallClock.timestamp() }
         file.receipt.status = status
         // One that is gone has nobody waiting for its receipt.
-        guard let folder, folder.entry(name) != nil else { return }
+        guard let folder, !file.isGone, folder.entry(name) != nil else { return }
         var bytes: [UInt8] = []
         file.receipt.json(historyHead: book.head()?.hash).write(to: &bytes, indent: 0)
         bytes.append(0x0A)

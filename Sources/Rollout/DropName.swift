@@ -1,5 +1,5 @@
 /// What a name in the drop folder means to us.
-enum DropName: Equatable {
+package enum DropName: Equatable {
     /// One that a patch may have.
     case patch
     /// Somebody's temporary name or a receipt: never opened, never spoken of.
@@ -10,7 +10,7 @@ enum DropName: Equatable {
     static let suffix = ".tkp.zst"
     private static let longest = 200
 
-    init(_ name: String) {
+    package init(_ name: String) {
         if name.hasPrefix(".") || [".part", ".partial", ".tmp", "~", Receipt.suffix].contains(where: name.hasSuffix) {
             self = .unspoken
         } else if !name.hasSuffix(Self.suffix) {

@@ -49,6 +49,8 @@ extension Rollout {
         guard owesDisk, let live = models.live else { return }
         do throws(StoreError) {
             try store.goBack(to: live.fingerprint)
+            // A commit that broke off between its two renames has left the same name in both.
+            if let snapshot = models.snapshot { try store.keepSnapshot(snapshot.fingerprint) }
             owesDisk = false
         } catch {
             note(.error, "gone back in memory, not on disk; tried again", [("reason", error.message.en)])

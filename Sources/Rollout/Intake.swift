@@ -20,10 +20,18 @@ extension Rollout {
         let order = dropped.filter { $0.value.known != nil }.sorted {
             ($0.value.known!.claim.epoch, $0.key) < ($1.value.known!.claim.epoch, $1.key)
         }
-        var rules = admission(live)
+        guard var rules = admission(live) else { return }
         for (name, _) in order {
             guard let file = dropped[name], let known = file.known, file.notBefore.map({ $0 <= now }) ?? true else { continue }
-            guard machine.trial?.subject != name else { continue }
+            guard machine.trial?.subject != name, !file.isInTrial else { continue }
+            // The same patch under another name may have ended meanwhile.
+            if let folder, let ending = try? book.record(of: "\(known.identity)").ending {
+                change(name) { file in
+                    file.known = nil
+                    meetAgain(name, &file, known.identity, ending, in: folder)
+                }
+                continue
+            }
             switch rules.decide(known.claim) {
             case .refuse(let fault): change(name) { refuse(name, &$0, .chain(fault)) }
             case .wait(let missing):
@@ -37,10 +45,12 @@ extension Rollout {
                 if case .order(let to, let reason) = known.claim.kind {
                     await carryOut(name, known, to: to, reason: reason)
                     // What is live is another version now.
-                    rules = admission(live)
+                    guard let changed = admission(live) else { return }
+                    rules = changed
                     continue
                 }
                 guard let ticket = machine.begin(name) else { continue }
+                change(name) { $0.isInTrial = true }
                 Task { await takeIn(name, known, ticket) }
             }
         }
@@ -48,20 +58,28 @@ extension Rollout {
         metrics.change { $0.waiting = waiting.count }
     }
 
-    private func admission(_ live: Version) -> Admission {
+    /// nil where a floor cannot be read: without it nobody can tell a replay.
+    private func admission(_ live: Version) -> Admission? {
         var floors: [Fingerprint: Int] = [:]
-        for line in Set(kept.values.map(\.line)) { floors[line] = (try? store.floor(of: line)) ?? 0 }
+        do {
+            for line in Set(kept.values.map(\.line)) { floors[line] = try store.floor(of: line) }
+        } catch {
+            note(.error, "patches wait: a line's floor cannot be read", [("reason", error.message.en)])
+            return nil
+        }
         return Admission(
             live: models.live?.fingerprint ?? live.fingerprint, kept: kept.mapValues(\.line), floors: floors,
             jump: settings.epochJump)
     }
 
-    /// - Parameter before: the file as it was, where it may be gone from the folder meanwhile: what happens to it is
-    ///   written into the history all the same.
-    func change(_ name: String, before: DroppedFile? = nil, _ body: (inout DroppedFile) -> Void) {
-        guard var file = dropped[name] ?? before else { return }
+    /// - Parameter trial: the file as it was when its trial began. Where the folder has no such file any more, or another
+    ///   one of that name, what happens is written into the history all the same, and nowhere else.
+    func change(_ name: String, trial: DroppedFile? = nil, _ body: (inout DroppedFile) -> Void) {
+        let isOther = trial != nil && dropped[name]?.receipt.identity != trial?.receipt.identity
+        guard var file = isOther ? trial : dropped[name] else { return }
+        file.isGone = isOther
         body(&file)
-        if dropped[name] != nil { dropped[name] = file }
+        if !isOther { dropped[name] = file }
     }
 
     private func letWait(_ name: String, _ missing: Fingerprint) {
@@ -86,6 +104,7 @@ extension Rollout {
         } catch {
             ended(name, before, known, error, staged: staged)
         }
+        change(name) { if $0.receipt.identity == known.identity { $0.isInTrial = false } }
         if let staged { try? disk.remove(staged) }
         BackgroundThread.giveMemoryBack()
         machine.end(ticket)
@@ -105,22 +124,22 @@ extension Rollout {
         let courtesy = pool.courtesy()
         let patch = try await stage(name, file.entry, known, in: folder, &steps)
         let (plan, signer) = try verify(patch, known, &steps)
-        try reach(.merging, ticket, name, steps, from: live)
+        try reach(.merging, ticket, name, file, steps, from: live)
         let manifest = try await merge(patch, plan, signer, &steps)
         courtesy.end()
         steps.add(.intake, age(of: file.entry))
         let merged = ContinuousClock.now
-        try reach(.prewarming, ticket, name, steps, from: live)
+        try reach(.prewarming, ticket, name, file, steps, from: live)
         let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
         let warm = try await Prewarm.run(version)
         if let knowledge { try warm.check(after: knowledge) }
         steps.add(.prewarm, since: merged)
         guard machine.isCurrent(ticket) else { throw .superseded(by: "an order to go back") }
         _ = try verify(patch, known)
+        expectFirstAnswer(of: version, name, known.identity, merged)
         try commit(version, manifest, generation, &steps)
         knowledge = warm
         committed(name, file, known, steps, from: live)
-        firstAnswer(of: version, name, known.identity, merged)
         retain()
     }
 
@@ -130,10 +149,10 @@ extension Rollout {
     }
 
     private func reach(
-        _ phase: RolloutMachine.Phase, _ ticket: Int, _ name: String, _ steps: Steps, from live: Version
+        _ phase: RolloutMachine.Phase, _ ticket: Int, _ name: String, _ trial: DroppedFile, _ steps: Steps, from live: Version
     ) throws(RolloutError) {
         guard machine.reach(phase, ticket) else { throw .superseded(by: "an order to go back") }
-        change(name) { file in
+        change(name, trial: trial) { file in
             file.receipt.steps = steps
             file.receipt.from = live.fingerprint
             file.receipt.reason = nil
@@ -216,7 +235,12 @@ extension Rollout {
         _ version: Version, _ manifest: VersionManifest, _ generation: Int, _ steps: inout Steps
     ) throws(RolloutError) {
         let start = ContinuousClock.now
-        do { try store.commit(manifest) } catch { throw .store(error) }
+        do { try store.commit(manifest) } catch {
+            // How far it came nobody knows: the disk has to follow what answers.
+            owesDisk = true
+            alignDisk()
+            throw .store(error)
+        }
         owesDisk = false
         steps.add(.commit, since: start)
         let exchange = ContinuousClock.now
@@ -235,7 +259,7 @@ extension Rollout {
         _ name: String, _ before: DroppedFile, _ known: DroppedFile.Known, _ steps: Steps, from live: Version
     ) {
         book.end("\(known.identity)", as: .committed)
-        change(name, before: before) { file in
+        change(name, trial: before) { file in
             file.known = nil
             file.receipt.from = live.fingerprint
             file.receipt.steps = steps
@@ -250,10 +274,12 @@ extension Rollout {
     }
 
     /// The figure that counts for a user: from merged to the first answer by the new version.
-    private func firstAnswer(of version: Version, _ name: String, _ identity: Digest, _ merged: ContinuousClock.Instant) {
-        version.atFirstAnswer {
+    private func expectFirstAnswer(
+        of version: Version, _ name: String, _ identity: Digest, _ merged: ContinuousClock.Instant
+    ) {
+        version.atFirstAnswer { [weak self] in
             let took = ContinuousClock.now - merged
-            Task { await self.answered(name, identity, took) }
+            Task { await self?.answered(name, identity, took) }
         }
     }
 
@@ -296,7 +322,7 @@ extension Rollout {
         if error.isOfBytes {
             book.forgetAttempts(of: "\(known.identity)")
             var isLast = false
-            change(name) { file in
+            change(name, trial: before) { file in
                 if case .changedMeanwhile = error { file.settling.again() } else {
                     isLast = file.settling.fault(at: now, settle: settings.settle)
                 }
@@ -304,7 +330,7 @@ extension Rollout {
             }
             if !isLast { return }
         }
-        change(name, before: before) { file in
+        change(name, trial: before) { file in
             if case .superseded = error {
                 file.known = nil
                 file.receipt.reason = error.message.en

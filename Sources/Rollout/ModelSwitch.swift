@@ -19,17 +19,17 @@ public final class ModelSwitch: Sendable {
     /// The version for a question; nil while the service warms. (A candidate's share of the traffic will be decided here.)
     public var live: Version? { state.withLock { $0.live } }
     public var snapshot: Version? { state.withLock { $0.snapshot } }
-    var generation: Int { state.withLock { $0.generation } }
+    package var generation: Int { state.withLock { $0.generation } }
 
     /// At start.
-    func begin(live: Version, snapshot: Version?) {
+    package func begin(live: Version, snapshot: Version?) {
         state.withLock { ($0.live, $0.snapshot) = (live, snapshot) }
     }
 
     /// The new version goes live, what was live becomes the snapshot.
     ///
     /// - Returns: false, and nothing happens, where an order to go back came after `generation` was read.
-    func promote(_ version: Version, unlessOrderedSince generation: Int) -> Bool {
+    package func promote(_ version: Version, unlessOrderedSince generation: Int) -> Bool {
         state.withLock { state in
             guard state.generation == generation else { return false }
             if state.live?.fingerprint != version.fingerprint { state.snapshot = state.live }
@@ -41,7 +41,7 @@ public final class ModelSwitch: Sendable {
     /// The snapshot becomes live again, and there is none any more: going back twice must not bring the bad one back.
     ///
     /// - Returns: what was live and what is now; nil where there is no snapshot.
-    func goBack() -> (from: Version, to: Version)? {
+    package func goBack() -> (from: Version, to: Version)? {
         state.withLock { state in
             guard let from = state.live, let to = state.snapshot else { return nil }
             (state.live, state.snapshot) = (to, nil)
@@ -51,7 +51,7 @@ public final class ModelSwitch: Sendable {
     }
 
     /// Any other version goes live by order.
-    func go(to version: Version, snapshot: Version?) {
+    package func go(to version: Version, snapshot: Version?) {
         state.withLock { state in
             (state.live, state.snapshot) = (version, snapshot)
             state.generation += 1
@@ -59,7 +59,7 @@ public final class ModelSwitch: Sendable {
     }
 
     /// The snapshot was made ready after the start; nothing happens where others decided meanwhile.
-    func ready(_ snapshot: Version, behind live: Fingerprint, unlessOrderedSince generation: Int) {
+    package func ready(_ snapshot: Version, behind live: Fingerprint, unlessOrderedSince generation: Int) {
         state.withLock { state in
             guard state.generation == generation, state.live?.fingerprint == live, state.snapshot == nil else { return }
             state.snapshot = snapshot
@@ -67,5 +67,5 @@ public final class ModelSwitch: Sendable {
     }
 
     /// What is on disk cannot be trusted any more.
-    func dropSnapshot() { state.withLock { $0.snapshot = nil } }
+    package func dropSnapshot() { state.withLock { $0.snapshot = nil } }
 }

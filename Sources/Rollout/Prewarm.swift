@@ -2,10 +2,12 @@ import Engine
 
 /// The first questions of a version: twenty lines that everybody knows, as one ragged batch in the background. They warm
 /// what has to be warm, and they are the last look before it answers people.
-struct Prewarm: Sendable {
+package struct Prewarm: Sendable {
     /// Known answers it gave, of `questions`.
     let known: Int
     let took: Duration
+
+    package init(known: Int, took: Duration) { (self.known, self.took) = (known, took) }
 
     static let limit: Duration = .seconds(60)
 
@@ -37,7 +39,7 @@ struct Prewarm: Sendable {
 
     /// Whether a version that did this may follow one that did `before`: it must not have forgotten most of what the
     /// other knew. (What is a little worse is for the rollout to find.)
-    func check(after before: Prewarm) throws(RolloutError) {
+    package func check(after before: Prewarm) throws(RolloutError) {
         guard took < Self.limit else {
             throw .prewarm(expected: "\(Self.questions) answers within \(Self.limit)", found: "\(took)")
         }

@@ -94,7 +94,9 @@ public actor Rollout {
 
     func refreshKept() {
         do {
-            kept = Dictionary(try store.versions().map { ($0.fingerprint, $0) }) { first, _ in first }
+            let (versions, faults) = try store.readableVersions()
+            kept = Dictionary(versions.map { ($0.fingerprint, $0) }) { first, _ in first }
+            for fault in faults { note(.error, "a version cannot be read", [("reason", fault.message.en)]) }
         } catch {
             note(.error, "versions cannot be read", [("reason", error.message.en)])
         }

@@ -18,7 +18,9 @@ extension Rollout {
             refreshKept()
             if let previous = try? store.previous(), let manifest = kept[previous] {
                 do throws(RolloutError) {
-                    return try await serve(manifest, as: "recovered")
+                    try await serve(manifest, as: "recovered")
+                    _ = try? store.goBack(to: previous)
+                    return
                 } catch { damaged.insert(previous) }
             }
             return try await serveLastResort()
@@ -39,6 +41,7 @@ extension Rollout {
         let version = try Version(manifest, in: store, pool: pool)
         do { _ = try await version.fillMask.answer(Question("[MASK]")) } catch { throw .engine(error) }
         models.begin(live: version, snapshot: nil)
+        try? store.keepFloor(of: manifest)
         recover(manifest)
         book.append(
             kind, [.init("version", .string("\(version.fingerprint)")), .init("release", .string(version.release))] + more)
@@ -111,8 +114,12 @@ extension Rollout {
         note(.error, "going back by itself", [("from", current.short), ("to", snapshot.fingerprint.short), ("reason", reason)])
         do { _ = try store.goBack(to: snapshot.fingerprint) } catch { throw .store(error) }
         try? store.forgetAttempts()
-        try await serve(snapshot)
-        wentBack(from: current, to: snapshot.fingerprint, by: "breaker", reason: reason)
+        do throws(RolloutError) {
+            try await serve(snapshot)
+            wentBack(from: current, to: snapshot.fingerprint, by: "breaker", reason: reason)
+        } catch {
+            try await leaveDamaged(snapshot.fingerprint, error)
+        }
         return true
     }
 
@@ -141,8 +148,8 @@ extension Rollout {
     /// What happened on disk and was not written down because the process ended just then.
     private func recover(_ current: VersionManifest) {
         func mend(_ manifest: VersionManifest, _ ending: Ledger.Ending) {
-            guard let patch = manifest.patch, let known = try? book.record(of: "\(patch.identity)").ending,
-                known == nil || (known == .committed && ending == .rolledBack)
+            guard let patch = manifest.patch, let record = try? book.record(of: "\(patch.identity)"),
+                record.ending == nil || (record.ending == .committed && ending == .rolledBack)
             else { return }
             book.end("\(patch.identity)", as: ending)
             book.append(

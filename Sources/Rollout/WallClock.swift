@@ -24,7 +24,7 @@ public enum WallClock {
     }
 
     /// Of a text that `timestamp` wrote.
-    static func seconds(of timestamp: String) -> Int? {
+    package static func seconds(of timestamp: String) -> Int? {
         let numbers = timestamp.split { !$0.isASCII || !$0.isNumber }.compactMap { Int32($0) }
         guard numbers.count == 6, timestamp.utf8.count == 20, timestamp.hasSuffix("Z") else { return nil }
         var parts = tm()
