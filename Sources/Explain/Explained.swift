@@ -63,3 +63,22 @@ extension Explained {
         return message + (language == .chinese ? "\n  提示：" : "\n  hint: ") + hint
     }
 }
+
+extension String {
+    /// On one line, and nothing in it that a terminal or a reader's eye would obey: control characters (C0, C1), line
+    /// and paragraph separators and the marks that turn the direction of writing are shown by their numbers.
+    public var plain: String {
+        var text = ""
+        for scalar in unicodeScalars {
+            switch scalar.value {
+            case 0...0x1F, 0x7F...0x9F, 0x2028...0x202E, 0x200E...0x200F, 0x2066...0x2069, 0x61C:
+                text += "\\u{" + String(scalar.value, radix: 16) + "}"
+            default: text.unicodeScalars.append(scalar)
+            }
+        }
+        return text
+    }
+
+    /// Whether it can be a name: something to see, and nothing hidden.
+    public var isName: Bool { plain == self && contains { !$0.isWhitespace } }
+}

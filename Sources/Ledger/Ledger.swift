@@ -103,6 +103,15 @@ public final class Ledger: Sendable {
         }
     }
 
+    /// Whether the history has such a line already.
+    public func has(_ kind: String, _ body: JSON) throws(LedgerError) -> Bool {
+        try locked { database throws(LedgerError) in
+            try !database.run(
+                "SELECT 1 FROM history WHERE kind = ? AND body = ? LIMIT 1", [.text(kind), .text(body.serialized)]
+            ).isEmpty
+        }
+    }
+
     /// The newest line; nil where there is none yet.
     public func newest() throws(LedgerError) -> Line? {
         try locked { database throws(LedgerError) in

@@ -41,6 +41,11 @@ struct Book {
         }
     }
 
+    mutating func has(_ kind: String, _ body: [JSON.Member]) -> Bool {
+        guard let ledger = try? opened() else { return false }
+        return (try? ledger.has(kind, .object(body))) ?? false
+    }
+
     mutating func record(of identity: String) throws(RolloutError) -> Ledger.Record {
         let ledger = try opened()
         do { return try ledger.record(of: identity) } catch { throw .ledger(error) }

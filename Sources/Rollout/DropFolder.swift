@@ -68,7 +68,8 @@ extension Rollout {
         }
         if let notBefore = file.notBefore, notBefore > now { return notBefore }
         switch file.settling.next(at: now, settle: settings.settle) {
-        case .rest: return nil
+        // A writer that keeps its file open says nothing until it closes it.
+        case .rest: return file.receipt.status == .incomplete ? now + .seconds(2) : nil
         case .wait(let until): return until
         case .look: break
         }
@@ -89,6 +90,7 @@ extension Rollout {
             if case .patch(.incomplete) = error {
                 file.receipt.reason = error.message.en
                 tell(name, &file, .incomplete)
+                return now + .seconds(2)
             } else {
                 refuse(name, &file, error)
             }
@@ -128,8 +130,11 @@ extension Rollout {
     private func leaveAlone(_ name: String, _ expected: String) {
         guard strange.count < Self.mostStrange, strange.insert(name).inserted else { return }
         let found = String(name.prefix(220))
+        let body: [JSON.Member] = [.init("file", .string(found)), .init("reason", .string("expected \(expected)"))]
+        // One line, not one a start.
+        if book.has("left-alone", body) { return }
         note(.info, "left alone", [("file", found), ("expected", expected)])
-        book.append("left-alone", [.init("file", .string(found)), .init("reason", .string("expected \(expected)"))])
+        book.append("left-alone", body)
     }
 
     // MARK: - One file
@@ -229,6 +234,10 @@ extension Rollout {
         file.known = nil
         file.wasRefusedForTrust = error.isOfTrust
         file.receipt.reason = error.inWords
+        if wasToldAlready(name, file) {
+            file.receipt.status = .refused
+            return
+        }
         if error.endsIdentity, let identity = file.receipt.identity { book.end("\(identity)", as: .refused) }
         setAside(name, file.entry, staged)
         var body = history(of: file)
@@ -237,6 +246,15 @@ extension Rollout {
         tell(name, &file, .refused)
         metrics.change { $0.patches["refused", default: 0] += 1 }
         note(.warning, "refused", [("file", name), ("reason", error.message.en)])
+    }
+
+    /// An earlier process has said just this of just this file.
+    private func wasToldAlready(_ name: String, _ file: DroppedFile) -> Bool {
+        guard let folder, let told = folder.entry(name + Receipt.suffix), told.modified >= file.entry.changed,
+            let before = Receipt.read(for: name, in: folder)
+        else { return false }
+        return before.status == .refused && before.identity == file.receipt.identity
+            && before.json["reason"]?.string == file.receipt.reason
     }
 
     private func setAside(_ name: String, _ entry: FolderHandle.Entry, _ staged: String?) {

@@ -147,7 +147,9 @@ extension Rollout {
             }
             metrics.change { $0.patches["committed", default: 0] += 1 }
         } catch {
-            change(name) { refuse(name, &$0, error) }
+            // Gone back or not: what could not be done is tried again once there is room.
+            change(name) { if error.isForNow { hold(name, &$0, error) } else { refuse(name, &$0, error) } }
+            if error.isForNow { lookAgain(in: Self.patience) }
         }
     }
 }

@@ -11,16 +11,16 @@ import Synchronization
 extension Rollout {
     private static let mostWaiting = 64
     /// How long what failed for want of room waits.
-    private static let patience: Duration = .seconds(60)
+    static let patience: Duration = .seconds(60)
 
     /// Gives every good file its due: refuses, lets wait, carries out orders, and begins one intake where none runs.
     func pump() async {
-        guard let live = models.live, !dropped.isEmpty else { return }
+        guard let live = models.live else { return }
         var waiting: [(file: String, missing: String)] = []
         let order = dropped.filter { $0.value.known != nil }.sorted {
             ($0.value.known!.claim.epoch, $0.key) < ($1.value.known!.claim.epoch, $1.key)
         }
-        guard var rules = admission(live) else { return }
+        var rules = order.isEmpty ? nil : admission(live)
         for (name, _) in order {
             guard let file = dropped[name], let known = file.known, file.notBefore.map({ $0 <= now }) ?? true else { continue }
             guard machine.trial?.subject != name, !file.isInTrial else { continue }
@@ -32,7 +32,8 @@ extension Rollout {
                 }
                 continue
             }
-            switch rules.decide(known.claim) {
+            guard let decision = rules?.decide(known.claim) else { return }
+            switch decision {
             case .refuse(let fault): change(name) { refuse(name, &$0, .chain(fault)) }
             case .wait(let missing):
                 guard waiting.count < Self.mostWaiting else {
@@ -45,8 +46,7 @@ extension Rollout {
                 if case .order(let to, let reason) = known.claim.kind {
                     await carryOut(name, known, to: to, reason: reason)
                     // What is live is another version now.
-                    guard let changed = admission(live) else { return }
-                    rules = changed
+                    rules = admission(live)
                     continue
                 }
                 guard let ticket = machine.begin(name) else { continue }

@@ -105,8 +105,9 @@ extension RolloutError {
     public var isForNow: Bool {
         switch self {
         case .store(.noSpace), .store(.noMemory): true
-        case .disk(let error), .store(.disk(let error)), .patch(.disk(let error)), .ledger(.disk(let error)): error.isFull
-        case .ledger(.sqlite(_, _, let code, _)): code == 13
+        case .disk(let error), .store(.disk(let error)), .patch(.disk(let error)): error.isFull
+        // Without a record of it nothing is taken in; whatever keeps the ledger from being written may be mended.
+        case .ledger: true
         default: false
         }
     }

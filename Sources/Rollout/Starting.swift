@@ -114,6 +114,8 @@ extension Rollout {
         note(.error, "going back by itself", [("from", current.short), ("to", snapshot.fingerprint.short), ("reason", reason)])
         do { _ = try store.goBack(to: snapshot.fingerprint) } catch { throw .store(error) }
         try? store.forgetAttempts()
+        // Said before `recover` finds it unsaid.
+        if let patch = kept[current]?.patch { book.end("\(patch.identity)", as: .rolledBack) }
         do throws(RolloutError) {
             try await serve(snapshot)
             wentBack(from: current, to: snapshot.fingerprint, by: "breaker", reason: reason)

@@ -59,7 +59,7 @@ struct History: AsyncParsableCommand {
             // A fingerprint is told by its beginning.
             return member.key + "=" + (value.utf8.count == 64 ? String(value.prefix(12)) : value)
         }
-        put("\(line.number)  \(line.at)  \(line.kind)  " + fields.joined(separator: "  "))
+        put("\(line.number)  \(line.at)  \(line.kind)  ".plain + fields.joined(separator: "  ").plain)
     }
 }
 

@@ -31,7 +31,7 @@ struct Import: AsyncParsableCommand {
     @OptionGroup var place: PlaceOptions
 
     func validate() throws {
-        if let release, release.isEmpty || release.utf8.count > 100 || release.contains(where: \.isNewline) {
+        if let release, release.utf8.count > 100 || !release.isName {
             throw ValidationError(say("--release: expected 1 to 100 bytes on one line", zh: "--release：应为单行，1 到 100 字节"))
         }
     }

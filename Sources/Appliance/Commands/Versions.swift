@@ -26,7 +26,7 @@ struct Versions: AsyncParsableCommand {
             let mark = version["role"]?.string == "live" ? "●" : version["role"]?.string == "snapshot" ? "○" : " "
             func text(_ key: String) -> String { version[key]?.string ?? "" }
             put(
-                "\(mark) \(text("version").prefix(12))  \(text("release"))  " + say("epoch", zh: "序号")
+                "\(mark) \(text("version").prefix(12))  \(text("release").plain)  " + say("epoch", zh: "序号")
                     + " \(version["epoch"]?.integer ?? 0)  \(text("created"))  \(role(text("role")))"
                     + (version["signer"]?.string.map { "  " + say("signed by", zh: "签名者") + " " + $0 } ?? ""))
         }

@@ -53,6 +53,9 @@ struct RolloutRoutes: Sendable {
             throw Problem(.missingField, field: "folder", expected: "the absolute path of a Hugging Face folder", found: "none")
         }
         let release = try fields.optionalText("release", most: 100)
+        if let release, !release.isName {
+            throw Problem(.outOfRange, field: "release", expected: "a name on one line", found: release.plain)
+        }
         do throws(RolloutError) {
             return Response(json: try await appliance.rollout.importFolder(folder, release: release))
         } catch { throw Problem(error) }

@@ -1,3 +1,4 @@
+import Explain
 import Glibc
 import Logging
 import Rollout
@@ -29,7 +30,7 @@ struct Journal: LogHandler {
         all["hb.request.id"] = nil
         let fields = all.sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }.joined()
         let head = isJournal ? "<\(event.level.priority)>" : "\(WallClock.timestamp()) \(event.level.rawValue) "
-        let line = head + (event.message.description + fields).replacing("\n", with: "\\n").replacing("\r", with: "\\r")
+        let line = head + (event.message.description + fields).plain
         let bytes = Array((line + "\n").utf8)
         _ = bytes.withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
     }

@@ -38,11 +38,6 @@ enum PatchFiles {
         try Disk().writeDurably(bytes, to: path)
     }
 
-    /// One that stays on its line.
-    static func isPlain(_ text: String) -> Bool {
-        !text.unicodeScalars.contains { $0.properties.generalCategory == .control || $0 == "\u{2028}" || $0 == "\u{2029}" }
-    }
-
     static var now: Int { time(nil) }
 }
 

@@ -51,7 +51,7 @@ struct PatchMake: AsyncParsableCommand {
         if let epoch, !(1...Int(Int32.max)).contains(epoch) {
             throw ValidationError(say("--epoch: expected 1 to \(Int32.max)", zh: "--epoch：应为 1 到 \(Int32.max)"))
         }
-        if let release, release.isEmpty || release.utf8.count > 100 || !PatchFiles.isPlain(release) {
+        if let release, release.isEmpty || release.utf8.count > 100 || !release.isName {
             throw ValidationError(say("--release: expected 1 to 100 bytes, no control characters", zh: "--release：应为 1 到 100 字节，不含控制字符"))
         }
     }
@@ -76,7 +76,7 @@ struct PatchMake: AsyncParsableCommand {
     private static func next(_ release: String, _ epoch: Int) -> String {
         let plus = release.lastIndex(of: "+").flatMap { Int(release[release.index(after: $0)...]) == nil ? nil : $0 }
         let stem = plus.map { release[..<$0] } ?? release[...]
-        var name = String(stem.split(separator: "/").last ?? stem).filter { PatchFiles.isPlain(String($0)) }
+        var name = String(stem.split(separator: "/").last ?? stem).filter { String($0).plain == String($0) }
         while name.utf8.count > 80 { name.removeLast() }
         return "\(name)+\(epoch)"
     }
@@ -141,7 +141,7 @@ struct PatchOrder: AsyncParsableCommand {
         guard (1...Int(Int32.max)).contains(epoch) else {
             throw CommandError.flag(name: "--epoch", expected: "1 to \(Int32.max)", found: "\(epoch)")
         }
-        guard reason.utf8.count <= 1000, PatchFiles.isPlain(reason) else {
+        guard reason.utf8.count <= 1000, (reason.plain == reason) else {
             throw CommandError.flag(name: "--reason", expected: "at most 1000 bytes, no control characters", found: "\(reason.utf8.count) bytes")
         }
         let target: (Fingerprint, Fingerprint)
