@@ -62,7 +62,7 @@ let package = Package(
             swiftSettings: swift, linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libzstd.a"])]),
         .target(name: "Tokenizer", dependencies: ["Explain"], swiftSettings: swift),
         .target(
-            name: "Engine", dependencies: ["Explain", "Disk", "ModelFormat", "Tokenizer", "CKernels"],
+            name: "Engine", dependencies: ["Explain", "Disk", "ModelFormat", "Tokenizer", "CKernels", "CSyscalls"],
             swiftSettings: swift),
         .target(
             name: "ModelStore", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "PatchFormat"], swiftSettings: swift),

@@ -31,3 +31,22 @@ void tk_insist(void) {
 }
 
 void tk_trim(void) { malloc_trim(0); }
+
+int tk_cpu(void) { return sched_getcpu(); }
+
+int tk_cpus(void) {
+    cpu_set_t allowed;
+    return sched_getaffinity(0, sizeof allowed, &allowed) == 0 ? CPU_COUNT(&allowed) : 1;
+}
+
+void tk_leave(const int *cpus, int count) {
+    cpu_set_t allowed, others;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+    others = allowed;
+    for (int i = 0; i < count; i++) {
+        if (cpus[i] >= 0 && cpus[i] < CPU_SETSIZE) CPU_CLR(cpus[i], &others);
+    }
+    if (CPU_COUNT(&others) == 0) return;
+    /* The first call moves the thread at once, the second lets the scheduler have its way again. */
+    if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+}

@@ -3,17 +3,20 @@ import Synchronization
 
 /// Where the threads of a crew wait for each other between two stages of a pass.
 ///
-/// A stage is tens of microseconds, so waiting is spinning; after a while the core is offered to others, for on a busy
-/// machine the thread waited for may be the one that needs it.
+/// A stage is tens of microseconds, so waiting is spinning. A core that is offered to others (sched_yield) is gone for
+/// 4 ms and more where a thread of the lowest class takes it, so that is done late where each thread has a core of its
+/// own, and at once where the thread waited for may be the one that needs it.
 final class Barrier: Sendable {
     private let members: Int
     private let arrived = Atomic<Int>(0)
     private let generation = Atomic<Int>(0)
 
-    private static let spins = 4_000
+    private let mostSpins: Int
 
-    init(members: Int) {
+    /// - Parameter ownCores: whether there is a core for each member.
+    init(members: Int, ownCores: Bool) {
         self.members = members
+        mostSpins = ownCores ? 40_000 : 200
     }
 
     /// Everything written by any member before is seen by every member after.
@@ -28,7 +31,7 @@ final class Barrier: Sendable {
         var spins = 0
         while generation.load(ordering: .acquiring) == current {
             spins += 1
-            if spins < Self.spins { Kernels.pause() } else { sched_yield() }
+            if spins < mostSpins { Kernels.pause() } else { sched_yield() }
         }
     }
 }

@@ -11,6 +11,7 @@ struct ForwardPass {
     let kernels: Kernels
     let scratch: Scratch
     let crew: Barrier
+    let places: Places
     let rank: Int
     let threads: Int
 
@@ -31,6 +32,7 @@ struct ForwardPass {
         for index in first...last {
             if rank == 0 && job.isCancelled { signal.give(.stop) }
             if rank == 0, let turn, index - first >= turn, isAwaited() { signal.give(.pause) }
+            places.check(rank: rank)
             crew.wait()
             switch signal.given {
             case .goOn: break

@@ -89,6 +89,7 @@ private final class Crew: @unchecked Sendable {
     private let threads: Int
     private let kernels: Kernels
     private let barrier: Barrier
+    private let places: Places
     private let helpers: [Helper]
     private let signal = PassSignal()
     private var live: Scratch
@@ -103,7 +104,8 @@ private final class Crew: @unchecked Sendable {
         self.threads = threads
         self.queue = queue
         self.kernels = kernels
-        barrier = Barrier(members: threads)
+        places = Places(threads: threads)
+        barrier = Barrier(members: threads, ownCores: places.ownCores)
         helpers = (1..<max(threads, 1)).map { _ in Helper() }
         live = Scratch(threads: threads)
         background = Scratch(threads: threads)
@@ -179,8 +181,8 @@ private final class Crew: @unchecked Sendable {
     private func compute(rank: Int) -> ForwardPass.Progress {
         guard let work = current else { return .givenUp }
         let pass = ForwardPass(
-            job: work.job, kernels: kernels, scratch: work.turn == nil ? live : background, crew: barrier, rank: rank,
-            threads: threads)
+            job: work.job, kernels: kernels, scratch: work.turn == nil ? live : background, crew: barrier,
+            places: places, rank: rank, threads: threads)
         let progress = pass.run(from: work.layer, turn: work.turn, signal: signal) { queue.hasLive }
         barrier.wait()
         return progress

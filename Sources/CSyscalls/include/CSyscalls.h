@@ -13,6 +13,13 @@ void tk_give_way(void);
 /* It has given way long enough: an ordinary thread again, at nice 5. */
 void tk_insist(void);
 
+/* The core that the calling thread runs on; how many it may run on (sched_getaffinity(2)). */
+int tk_cpu(void);
+int tk_cpus(void);
+
+/* The calling thread moves to another core than these, if it may use one; where it goes later is the scheduler's again. */
+void tk_leave(const int *cpus, int count);
+
 /* Freed memory goes back to the system (malloc_trim(3)). */
 void tk_trim(void);
 
