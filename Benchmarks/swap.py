@@ -6,7 +6,7 @@ target as light fine-tuning does (the last quarter of the layers and the head mo
 spread), a patch to it, signs it, renames it into the drop folder while clients ask without pause, waits until the new
 version has answered, and goes back. Prints the receipts' steps (medians), the latencies during intakes beside those of
 the same load without any, failed requests, memory and disk. Needs numpy."""
-import argparse, http.client, json, os, pathlib, re, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
+import argparse, http.client, json, os, pathlib, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
 import numpy as np
 
 parser = argparse.ArgumentParser()
@@ -168,11 +168,12 @@ one_version, one_disk = memory(process.pid), disk(state / "store")
 steps, rollbacks, commands, windows, swaps = {}, [], [], [], []
 for number, patch in enumerate(patches):
     shutil.copy(patch, drop / ".incoming")
-    time.sleep(1)  # the copy's own cost is not the intake's
+    os.sync()  # the copy's own cost is not the intake's
+    time.sleep(1)
     dropped = time.perf_counter()
     os.rename(drop / ".incoming", drop / patch.name)
     while receipt(patch)["status"] in ("", "verifying", "merging"):
-        time.sleep(0.01)
+        time.sleep(0.05)  # who looks takes time from who asks
     merged = time.perf_counter()
     while not any(s["step"] == "swap" for s in receipt(patch)["steps"]):
         assert receipt(patch)["status"] not in ("refused", "held", "incomplete"), receipt(patch)

@@ -12,6 +12,8 @@ final class Barrier: Sendable {
     private let generation = Atomic<Int>(0)
 
     private let mostSpins: Int
+    /// Each member has its core for this pass: nobody that is waited for needs it.
+    let coresAreHeld = Atomic(false)
 
     /// - Parameter ownCores: whether there is a core for each member.
     init(members: Int, ownCores: Bool) {
@@ -31,7 +33,7 @@ final class Barrier: Sendable {
         var spins = 0
         while generation.load(ordering: .acquiring) == current {
             spins += 1
-            if spins < mostSpins { Kernels.pause() } else { sched_yield() }
+            if spins < mostSpins || coresAreHeld.load(ordering: .relaxed) { Kernels.pause() } else { sched_yield() }
         }
     }
 }

@@ -11,6 +11,8 @@ final class Places: Sendable {
     /// Atomics are not copyable, and so do not fit an array.
     private final class Place: Sendable {
         let cpu = Atomic(-1)
+        /// Only its own thread asks and says.
+        let isHeld = Atomic(false)
     }
 
     private let places: [Place]
@@ -20,6 +22,14 @@ final class Places: Sendable {
     init(threads: Int) {
         places = (0..<threads).map { _ in Place() }
         ownCores = threads > 1 && threads <= Int(tk_cpus())
+    }
+
+    /// Called by each thread before a pass. While there is work in the background the threads stay where they are put:
+    /// there is always a core that looks busy, and the scheduler's idea of evening that out costs a question 20 ms.
+    func hold(rank: Int, _ isWanted: Bool) {
+        guard ownCores, places[rank].isHeld.load(ordering: .relaxed) != isWanted else { return }
+        if isWanted { tk_hold_core(Int32(rank)) } else { tk_free_core() }
+        places[rank].isHeld.store(isWanted, ordering: .relaxed)
     }
 
     /// Called by each thread between two layers.

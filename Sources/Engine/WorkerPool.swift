@@ -98,7 +98,7 @@ private final class Crew: @unchecked Sendable {
     private var current: Work?
 
     /// Microseconds.
-    private static let courtesy: UInt32 = 3_000
+    private static let courtesy: UInt32 = 4_000
 
     init(threads: Int, queue: JobQueue, kernels: Kernels) {
         self.threads = threads
@@ -157,6 +157,7 @@ private final class Crew: @unchecked Sendable {
     /// - Returns: what is left of it.
     private func finish(_ work: Work) -> Work? {
         signal.give(.goOn)
+        barrier.coresAreHeld.store(places.ownCores && courtesies.count.load(ordering: .relaxed) > 0, ordering: .relaxed)
         current = work
         for helper in helpers { helper.wake() }
         let progress = compute(rank: 0)
@@ -180,6 +181,7 @@ private final class Crew: @unchecked Sendable {
 
     private func compute(rank: Int) -> ForwardPass.Progress {
         guard let work = current else { return .givenUp }
+        places.hold(rank: rank, barrier.coresAreHeld.load(ordering: .relaxed))
         let pass = ForwardPass(
             job: work.job, kernels: kernels, scratch: work.turn == nil ? live : background, crew: barrier,
             places: places, rank: rank, threads: threads)

@@ -20,6 +20,10 @@ int tk_cpus(void);
 /* The calling thread moves to another core than these, if it may use one; where it goes later is the scheduler's again. */
 void tk_leave(const int *cpus, int count);
 
+/* The calling thread stays on the index-th core that the process may use; and may use all of them again. */
+void tk_hold_core(int index);
+void tk_free_core(void);
+
 /* Freed memory goes back to the system (malloc_trim(3)). */
 void tk_trim(void);
 
