@@ -161,6 +161,11 @@ final class JobQueue: Sendable {
         }
     }
 
+    /// The next in the background, whatever waits besides.
+    func takeBackground() -> Job? {
+        state.withLock { $0.background.isEmpty ? nil : $0.background.removeFirst() }
+    }
+
     func close() {
         let left = state.withLock { state -> [Job] in
             let left = state.jobs.compactMap { $0 } + state.background

@@ -102,6 +102,25 @@ struct BackgroundTests {
         #expect(outcomes.count == 4)
     }
 
+    @Test("it begins although the queue is never empty (was: not before it was)", .timeLimit(.minutes(1)))
+    func neverEmpty() async throws {
+        let pool = try WorkerPool(threads: 2)
+        defer { pool.stop() }
+        let fillMask = try fillMask(pool)
+        let isOver = Atomic(false)
+        await withTaskGroup(of: Void.self) { group in
+            for _ in 0..<16 {
+                group.addTask {
+                    while !isOver.load(ordering: .relaxed) { _ = try? await fillMask.answer(Question(Self.long)) }
+                }
+            }
+            while pool.waiting < 8 { await Task.yield() }
+            let outcomes = await fillMask.answer(Self.questions, inBackground: true)
+            #expect(outcomes.contains { (try? $0.get()) != nil })
+            isOver.store(true, ordering: .relaxed)
+        }
+    }
+
     @Test("a bounded queue refuses live questions, never those in the background")
     func unbounded() async throws {
         let pool = try WorkerPool(threads: 1, queue: 1)
