@@ -39,7 +39,7 @@ let package = Package(
         .target(name: "Explain", swiftSettings: swift),
         .target(name: "StrictJSON", dependencies: ["Explain"], swiftSettings: swift),
         .target(name: "CSyscalls"),
-        .target(name: "Disk", dependencies: ["Explain", "CSyscalls"], swiftSettings: swift),
+        .target(name: "Disk", dependencies: ["Explain"], swiftSettings: swift),
 
         // C and what is inside the binary.
         .target(name: "CKernels", cSettings: optimized),

@@ -11,10 +11,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int tk_exchange(const char *path, const char *other) {
-    return (int)syscall(SYS_renameat2, AT_FDCWD, path, AT_FDCWD, other, RENAME_EXCHANGE);
-}
-
 void tk_give_way(void) {
     sigset_t all;
     sigfillset(&all);

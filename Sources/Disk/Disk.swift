@@ -1,4 +1,3 @@
-import CSyscalls
 import Glibc
 import Synchronization
 
@@ -219,12 +218,6 @@ extension Disk {
     public func rename(_ path: String, to target: String) throws(DiskError) {
         try renameUnsynced(path, to: target)
         try syncFolder(of: target)
-    }
-
-    /// Two names change what they stand for, in one step that needs no space (renameat2(2), RENAME_EXCHANGE).
-    public func exchange(_ path: String, _ other: String) throws(DiskError) {
-        _ = try change("renameat2", path) { tk_exchange(path, other) }
-        try syncFolder(of: path)
     }
 
     /// For many files of one folder, which the caller syncs once, before anything refers to them.

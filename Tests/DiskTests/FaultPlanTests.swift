@@ -60,23 +60,6 @@ struct FaultPlanTests {
         #expect(disk.exists(path + "/f") && disk.isFolder(path) && plan.steps == 0)
     }
 
-    @Test("two names are exchanged in one step; where one lacks neither changes")
-    func exchange() throws {
-        let disk = Disk()
-        try disk.writeNew("a", to: path + "/a")
-        try disk.writeNew("b", to: path + "/b")
-        try disk.exchange(path + "/a", path + "/b")
-        #expect(try text(path + "/a") == "b" && text(path + "/b") == "a")
-        #expect(throws: DiskError.system(call: "renameat2", path: path + "/a", code: ENOENT)) { try disk.exchange(path + "/a", path + "/none") }
-        #expect(try disk.list(path) == ["a", "b"])
-        for step in 0..<2 {
-            let plan = FaultPlan(failingAt: step, .once(5))
-            #expect(throws: DiskError.self) { try Disk(faults: plan).exchange(path + "/a", path + "/b") }
-            // One way or the other, never half.
-            #expect(Set([try text(path + "/a"), try text(path + "/b")]) == ["a", "b"])
-        }
-    }
-
     @Test("a link is another name of the same file, and is refused over one that is there")
     func link() throws {
         let disk = Disk()

@@ -3,9 +3,6 @@
 #ifndef TK_SYSCALLS_H
 #define TK_SYSCALLS_H
 
-/* Two names of one file system change what they stand for, in one step (renameat2(2), RENAME_EXCHANGE). */
-int tk_exchange(const char *path, const char *other);
-
 /* The calling thread gives way to everything else: all signals blocked, scheduled only where nobody else wants to run
  * and preempted at once (SCHED_IDLE, sched(7)), last in line for the disk (ioprio_set(2)). */
 void tk_give_way(void);
