@@ -5,6 +5,7 @@ import Synchronization
 /// A fresh page costs the kernel 0.4 to 0.8 µs, more than everything that is computed in it: with new memory for every
 /// tensor half of a merge's time went there. Give the largest frames first, and all others fit where they were.
 public final class MergeRoom: Sendable {
+    /// `@unchecked Sendable`: a buffer is either in `free` or lent to the one `with` that took it out under the mutex.
     private struct Buffer: @unchecked Sendable {
         let bytes: UnsafeMutableRawBufferPointer
     }
