@@ -6,13 +6,16 @@ public final class FileLock: Sendable {
 
     /// - Throws: `.locked` at once when another process holds it; it never waits.
     public init(_ path: String) throws(DiskError) {
-        descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
-        guard descriptor >= 0 else { throw .system(call: "open", path: path, code: errno) }
-        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+        // Ours only once it is locked: what throws after its last property is set is deinitialized, and would close the
+        // file a second time, which by then may be another thread's.
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
+        guard file >= 0 else { throw .system(call: "open", path: path, code: errno) }
+        guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
             let code = errno
-            close(descriptor)
+            close(file)
             throw code == EWOULDBLOCK ? .locked(path: path) : .system(call: "flock", path: path, code: code)
         }
+        descriptor = file
     }
 
     deinit { close(descriptor) }

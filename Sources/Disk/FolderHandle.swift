@@ -30,9 +30,10 @@ public final class FolderHandle: Sendable {
     private let descriptor: Int32
 
     public init(_ path: String) throws(DiskError) {
+        let folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard folder >= 0 else { throw .system(call: "open", path: path, code: errno) }
         self.path = path
-        descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw .system(call: "open", path: path, code: errno) }
+        descriptor = folder
     }
 
     deinit { close(descriptor) }

@@ -76,6 +76,23 @@ struct DiskTests {
         }
     }
 
+    @Test("a lock that is refused closes its file once (was: twice, and the second time somebody else's)")
+    func refusedLock() async throws {
+        let lock = try FileLock(path + "/lock")
+        let path = path
+        let refusing = Task.detached { for _ in 0..<20_000 { _ = try? FileLock(path + "/lock") } }
+        var lost = 0
+        for _ in 0..<20_000 {
+            let file = open("/dev/null", O_RDONLY | O_CLOEXEC)
+            var status = stat()
+            if fstat(file, &status) != 0 { lost += 1 }
+            close(file)
+        }
+        await refusing.value
+        #expect(lost == 0)
+        withExtendedLifetime(lock) {}
+    }
+
     @Test("a lock is held by one, and free again after")
     func lock() throws {
         var lock: FileLock? = try FileLock(path + "/lock")
