@@ -121,7 +121,7 @@ let package = Package(
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "StrictJSON", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Engine", "ModelFormat", "Tokenizer", "StrictJSON", "TestSupport", "CMallocCount"],
+            dependencies: ["Engine", "ModelFormat", "Disk", "Tokenizer", "StrictJSON", "TestSupport", "CMallocCount"],
             swiftSettings: swift),
         .testTarget(
             name: "ModelStoreTests",

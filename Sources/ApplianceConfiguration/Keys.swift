@@ -110,7 +110,7 @@ extension Key {
         optionalText("drop.path", \.drop.path),
         duration("drop.settle", .milliseconds(1)...(.seconds(3600)), \.drop.settle),
         text("suites", \.suites),
-        choice("model.precision", \.model.precision, notYet: [.fast]),
+        choice("model.precision", \.model.precision),
         Key(path: "model.threads", expected: "auto or a whole number from 1 to 64") { settings, value in
             guard case .word(let word) = value else { return .bad }
             let count = Int(word)

@@ -26,7 +26,7 @@ public struct Settings: Sendable, Equatable {
     public struct Model: Sendable, Equatable {
         public enum Precision: String, Sendable, CaseIterable { case exact, fast }
         public enum FoldCase: String, Sendable, CaseIterable { case auto, always, never }
-        public var precision = Precision.exact
+        public var precision = Precision.fast
         /// nil: one a core.
         public var threads: Int?
         public var foldCase = FoldCase.auto

@@ -28,10 +28,34 @@ const tk_kernels *tk_kernels_for(tk_isa isa) {
 
 int64_t tk_linear_scratch(int64_t k) {
     (void)k;
-    return TK_PANEL * TK_BLOCK;
+    return 2 * TK_PANEL * TK_BLOCK;
 }
 
 int64_t tk_attend_scratch(int64_t nk, int64_t head) {
-    (void)head;
-    return TK_QUERIES * ((nk + 15) / 16 * 16);
+    const int64_t keys = (nk + 15) / 16 * 16, width = (head + 15) / 16 * 16;
+    return head * keys + nk * width + TK_QUERIES * keys;
+}
+
+int64_t tk_packed_bytes(int64_t n, int64_t k) {
+    return (n + TK_TILE - 1) / TK_TILE * ((k + TK_GROUP - 1) / TK_GROUP) * TK_BLOCK_BYTES;
+}
+
+int64_t tk_packed_scratch(int64_t m) { return m * TK_FUSED_COLUMNS; }
+
+int64_t tk_pack_scratch(int64_t k) { return TK_TILE * ((k + TK_GROUP - 1) / TK_GROUP * TK_GROUP); }
+
+int64_t tk_read(const void *memory, int64_t bytes) {
+    typedef uint64_t wide __attribute__((vector_size(64), aligned(1)));
+    const char *p = memory;
+    wide a = {0}, b = {0}, c = {0}, d = {0};
+    int64_t i = 0;
+    for (; i + 256 <= bytes; i += 256) {
+        a ^= *(const wide *)(p + i);
+        b ^= *(const wide *)(p + i + 64);
+        c ^= *(const wide *)(p + i + 128);
+        d ^= *(const wide *)(p + i + 192);
+    }
+    volatile uint64_t kept = (a ^ b ^ c ^ d)[0];
+    (void)kept;
+    return i;
 }

@@ -120,6 +120,103 @@ int64_t tk_top(const float *x, int64_t n, int64_t count, int32_t *index, float *
     return found;
 }
 
+#include "packed.h"
+
+static float group_scale(const float *x, int64_t count, int shift) {
+    const float zero = (float)(1 << shift);
+    float high = 0, low = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (x[i] != x[i]) return x[i];
+        high = x[i] > high ? x[i] : high;
+        low = x[i] < low ? x[i] : low;
+    }
+    const float up = high / (255 - zero), down = -low / zero;
+    return up > down ? up : down;
+}
+
+static void quantise(const tk_codes *to, int64_t row, int64_t rows, int64_t g0, const float *x, int64_t ldx,
+                     int64_t columns) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t k = 0; k < columns; k += TK_GROUP) {
+            const int64_t count = columns - k < TK_GROUP ? columns - k : TK_GROUP;
+            float left[TK_GROUP] = {0};
+            memcpy(left, x + r * ldx + k, (size_t)count * 4);
+            for (int64_t d = 0; d < to->depth; d++) {
+                const float scale = group_scale(left, TK_GROUP, to->shift), inverse = inverse_of(scale);
+                const int64_t group = ((row + r) * to->depth + d) * to->groups + g0 + k / TK_GROUP;
+                uint8_t *codes = (uint8_t *)to->codes + group * TK_GROUP;
+                to->scales[group] = scale;
+                for (int64_t i = 0; i < TK_GROUP; i++) {
+                    const float whole = rintf(left[i] * inverse), code = whole + (float)(1 << to->shift);
+                    codes[i] = (uint8_t)(code >= 0 ? code <= 255 ? code : 255 : 0);
+                    left[i] = fmaf(-whole, scale, left[i]);
+                }
+            }
+        }
+}
+
+/* Σ of one output's group: codes without their zero, times weights' codes. */
+static int32_t group_dot(const uint8_t *x, int shift, const char *block, int64_t output) {
+    const int8_t *w = (const int8_t *)block + 4 * TK_TILE;
+    int32_t sum = 0;
+    for (int i = 0; i < TK_GROUP; i++) sum += (x[i] - (1 << shift)) * w[(i / 4 * TK_TILE + output) * 4 + i % 4];
+    return sum;
+}
+
+static float packed_value(const tk_packed *job, int64_t m, int64_t n) {
+    const int64_t groups = job->x.groups, plane_bytes = tk_packed_bytes(job->n, groups * TK_GROUP);
+    float sum = job->residual ? job->residual[m * job->ldr + n] : 0;
+    if (job->bias) sum += job->bias[n];
+    for (int64_t plane = 0; plane < job->planes; plane++)
+        for (int64_t d = 0; d < (plane == 0 ? job->x.depth : 1); d++)
+            for (int64_t g = 0; g < groups; g++) {
+                const char *block = (const char *)job->w + plane * plane_bytes + (n / TK_TILE * groups + g) * TK_BLOCK_BYTES;
+                const int64_t group = (m * job->x.depth + d) * groups + g;
+                uint16_t stored;
+                memcpy(&stored, block + 2 * (n % TK_TILE), 2);
+                const int32_t dot = group_dot((const uint8_t *)job->x.codes + group * TK_GROUP, job->x.shift, block, n % TK_TILE);
+                sum = fmaf((float)dot, scale_of(stored) * job->x.scales[group], sum);
+            }
+    return activate(sum, job->activation);
+}
+
+static void packed(const tk_packed *job, int64_t n0, int64_t n1, float *scratch) {
+    for (int64_t m = 0; m < job->m; m++) {
+        float *y = job->quantised ? scratch : job->y + m * job->ldy;
+        for (int64_t n = n0; n < n1; n += TK_FUSED_COLUMNS) {
+            const int64_t end = n + TK_FUSED_COLUMNS < n1 ? n + TK_FUSED_COLUMNS : n1;
+            for (int64_t i = n; i < end; i++) y[job->quantised ? i - n : i] = packed_value(job, m, i);
+            if (job->quantised) quantise(job->quantised, m, 1, n / TK_GROUP, scratch, TK_FUSED_COLUMNS, end - n);
+        }
+    }
+}
+
+static float dot(const float *x, const void *w, tk_dtype dtype, int64_t k) {
+    double sum = 0;
+    for (int64_t i = 0; i < k; i++) sum += (double)x[i] * widened(w, dtype, i);
+    return (float)sum;
+}
+
+static int64_t multiply_adds(int64_t rounds) {
+    volatile float kept;
+    float sums[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    for (int64_t n = 0; n < rounds; n++)
+        for (int i = 0; i < 8; i++) sums[i] = sums[i] * 0.999f + 1e-9f;
+    for (int i = 0; i < 8; i++) kept = sums[i];
+    (void)kept;
+    return rounds * 8 * 2;
+}
+
+static int64_t dots(int64_t rounds) {
+    volatile uint32_t kept;
+    uint32_t sums[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    for (int64_t n = 0; n < rounds; n++)
+        for (uint32_t i = 0; i < 8; i++) sums[i] += (sums[i] & 255) * (i + 3);
+    for (int i = 0; i < 8; i++) kept = sums[i];
+    (void)kept;
+    return rounds * 8 * 2;
+}
+
 const tk_kernels tk_reference = {
-    TK_ISA_SCALAR, "scalar", linear, layer_norm, embed, attend, log_sum_exp, widen, tk_top,
+    TK_ISA_SCALAR, "scalar", linear, layer_norm, embed, attend, log_sum_exp, widen, tk_top, 1, quantise, packed, pack, multiply_adds, dots, dot,
 };

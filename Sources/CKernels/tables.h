@@ -9,9 +9,9 @@ extern const tk_kernels tk_reference;
 extern const tk_kernels tk_avx2, tk_avxvnni, tk_avx512;
 #endif
 
-/* Inputs of a layer that are summed before the sum goes to memory: six rows of weights of that length fill three
- * quarters of a 32 KiB L1. Part of a value's definition: another block is another rounding. */
-enum { TK_BLOCK = 1024, TK_PANEL = 6, TK_QUERIES = 4 };
+/* Inputs of a layer that are summed before the sum goes to memory: a panel of 48 outputs by so many fills three quarters
+ * of a 48 KiB L1. Part of a value's definition: another block is another rounding. */
+enum { TK_BLOCK = 768, TK_PANEL = 48, TK_QUERIES = 8 };
 
 static inline int64_t tk_width(tk_dtype dtype) { return dtype == TK_F32 ? 4 : 2; }
 

@@ -1,8 +1,4 @@
 /* The kernels over vectors of LANES floats; avx2.c and avx512.c each include this once and say what a vector is.
- *
- * A dense layer is computed in tiles of ROWS × COLUMNS sums over k, kept in registers: both x[m][k] and the stored
- * w[n][k] have k innermost, so neither is packed or transposed. Every sum has the same order whatever the tile: lanes
- * over k, folded to four, added pairwise, block after block of TK_BLOCK.
  */
 #include <math.h>
 #include <string.h>
@@ -38,7 +34,16 @@ static void widen(float *y, const void *x, tk_dtype dtype, int64_t n) {
     }
 }
 
-/* ---- dense layers ---- */
+#include "packed.h"
+
+/* ---- dense layers ----
+ *
+ * A panel of WIDE vectors of outputs at a time, TK_BLOCK inputs at a time: their weights, which are stored with k
+ * innermost, are turned round into L1, so that a sum is a lane; then all rows pass over them, TALL at a time, and fetch
+ * the weights that come next. Every sum has the same order whatever the rows and columns around it: k after k, block
+ * after block. */
+
+enum { PANEL = WIDE * LANES };
 
 ALWAYS float total(vf sum) {
     const __m128 four = folded(sum);
@@ -46,63 +51,90 @@ ALWAYS float total(vf sum) {
     return _mm_cvtss_f32(_mm_hadd_ps(two, two));
 }
 
-/* rows × columns sums of k products; y = sums, or y += sums. rows and columns are constants after inlining. */
-ALWAYS void tile(const float *x, int64_t ldx, const float *w, int64_t ldw, int64_t k, float *y, int64_t ldy,
-                 const int rows, const int columns, int adds) {
-    vf sum[ROWS][COLUMNS];
+/* A row of weights that is beyond the matrix. */
+static const float nothing[TK_BLOCK] = {0};
+
+/* to[k][PANEL] = the panel's weights. Sixteen inputs of four rows at a time: rows of a matrix lie so that their lines
+ * share a set of L1, which many rows at once would throw each other out of. */
+ALWAYS void turn(float *to, const float *const *rows, int64_t k, int64_t ahead) {
+    for (int c = 0; c < WIDE; c++, rows += LANES) {
+        int64_t i = 0;
+        for (; i + 16 <= k; i += 16) {
+            vf four[4][4];
+            if (ahead)
+                for (int r = 0; r < LANES; r++) __builtin_prefetch(rows[r] + ahead + i, 0, 2);
+            for (int r = 0; r < 4; r++)
+                for (int q = 0; q < 4; q++) four[q][r] = gathered(rows + r, i + 4 * q);
+            for (int q = 0; q < 4; q++) {
+                turn_four(four[q]);
+                for (int r = 0; r < 4; r++) store(to + (i + 4 * q + r) * PANEL + c * LANES, four[q][r]);
+            }
+        }
+        for (; i < k; i++)
+            for (int n = 0; n < LANES; n++) to[i * PANEL + c * LANES + n] = rows[n][i];
+    }
+}
+
+/* What is fetched while a panel is multiplied: TK_BLOCK inputs of `count` rows, `each` of them with every input, for a
+ * core has only so many lines on their way at a time. */
+typedef struct {
+    const char *row;
+    int64_t stride; /* bytes */
+    int64_t count;
+    int64_t each;
+} coming;
+
+/* y[rows][PANEL] = or += x · w; rows is a constant after inlining */
+ALWAYS void tile(const float *x, int64_t ldx, const float *w, int64_t k, float *y, int64_t ldy, int64_t columns,
+                 const int rows, int adds, const coming *next) {
+    vf sum[TALL][WIDE];
     for (int r = 0; r < rows; r++)
-        for (int c = 0; c < columns; c++) sum[r][c] = (vf){0};
-    int64_t i = 0;
-    for (; i + LANES <= k; i += LANES) {
-        vf weights[COLUMNS];
-        for (int c = 0; c < columns; c++) weights[c] = load(w + c * ldw + i);
+        for (int c = 0; c < WIDE; c++)
+            sum[r][c] = !adds ? (vf){0}
+                        : columns == PANEL ? load(y + r * ldy + c * LANES)
+                        : columns > c * LANES ? load_part(y + r * ldy + c * LANES, columns - c * LANES < LANES ? columns - c * LANES : LANES)
+                                              : (vf){0};
+    for (int64_t i = 0; i < k; i++) {
+        /* sixteen inputs are a line of floats: the same line of all rows, then the next */
+        const int64_t row = (i & 15) * next->each;
+        for (int64_t l = row; l < row + next->each && l < next->count; l++)
+            __builtin_prefetch(next->row + l * next->stride + (i >> 4) * 64, 0, 2);
+        vf weights[WIDE];
+        for (int c = 0; c < WIDE; c++) weights[c] = load(w + i * PANEL + c * LANES);
         for (int r = 0; r < rows; r++) {
-            const vf activation = load(x + r * ldx + i);
-            for (int c = 0; c < columns; c++) sum[r][c] = fused(activation, weights[c], sum[r][c]);
+            const vf activation = all(x[r * ldx + i]);
+            for (int c = 0; c < WIDE; c++) sum[r][c] = fused(activation, weights[c], sum[r][c]);
         }
     }
-    if (i < k) {
-        for (int c = 0; c < columns; c++) {
-            const vf weights = load_part(w + c * ldw + i, k - i);
-            for (int r = 0; r < rows; r++) sum[r][c] = fused(load_part(x + r * ldx + i, k - i), weights, sum[r][c]);
+    for (int r = 0; r < rows; r++)
+        for (int c = 0; c < WIDE; c++) {
+            if (columns == PANEL) store(y + r * ldy + c * LANES, sum[r][c]);
+            else if (columns > c * LANES)
+                store_part(y + r * ldy + c * LANES, sum[r][c], columns - c * LANES < LANES ? columns - c * LANES : LANES);
         }
-    }
-    for (int r = 0; r < rows; r++) {
-        int c = 0;
-        for (; c + 4 <= columns; c += 4) {
-            const __m128 a = _mm_hadd_ps(folded(sum[r][c]), folded(sum[r][c + 1]));
-            const __m128 b = _mm_hadd_ps(folded(sum[r][c + 2]), folded(sum[r][c + 3]));
-            const __m128 four = _mm_hadd_ps(a, b);
-            float *to = y + r * ldy + c;
-            _mm_storeu_ps(to, adds ? _mm_add_ps(_mm_loadu_ps(to), four) : four);
-        }
-        for (; c < columns; c++) y[r * ldy + c] = adds ? y[r * ldy + c] + total(sum[r][c]) : total(sum[r][c]);
-    }
 }
 
-/* All rows against a panel of `columns` weights. */
-ALWAYS void panel(const float *x, int64_t ldx, int64_t m, const float *w, int64_t ldw, int64_t k, float *y, int64_t ldy,
-                  const int columns, int adds) {
-    int64_t row = 0;
-    for (; row + ROWS <= m; row += ROWS) tile(x + row * ldx, ldx, w, ldw, k, y + row * ldy, ldy, ROWS, columns, adds);
-    x += row * ldx;
-    y += row * ldy;
-    switch (m - row) {
-    case 3: if (ROWS > 3) tile(x, ldx, w, ldw, k, y, ldy, 3, columns, adds); break;
-    case 2: tile(x, ldx, w, ldw, k, y, ldy, 2, columns, adds); break;
-    case 1: tile(x, ldx, w, ldw, k, y, ldy, 1, columns, adds); break;
+#define TILE_OF(R) \
+    static void tile_##R(const float *x, int64_t ldx, const float *w, int64_t k, float *y, int64_t ldy, int64_t columns, \
+                         int adds, const coming *next) { \
+        tile(x, ldx, w, k, y, ldy, columns, R, adds, next); \
     }
-}
-
-static void full_panel(const float *x, int64_t ldx, int64_t m, const float *w, int64_t ldw, int64_t k, float *y,
-                       int64_t ldy, int adds) {
-    panel(x, ldx, m, w, ldw, k, y, ldy, COLUMNS, adds);
-}
-
-static void thin_panel(const float *x, int64_t ldx, int64_t m, const float *w, int64_t ldw, int64_t k, float *y,
-                       int64_t ldy, int adds) {
-    panel(x, ldx, m, w, ldw, k, y, ldy, 1, adds);
-}
+TILE_OF(1)
+TILE_OF(2)
+TILE_OF(3)
+TILE_OF(4)
+TILE_OF(5)
+TILE_OF(6)
+#if TALL == 8
+TILE_OF(7)
+TILE_OF(8)
+#endif
+static void (*const tile_by[])(const float *, int64_t, const float *, int64_t, float *, int64_t, int64_t, int,
+                               const coming *) = {tile_1, tile_2, tile_3, tile_4, tile_5, tile_6,
+#if TALL == 8
+                                                  tile_7, tile_8
+#endif
+};
 
 /* bias, activation and residual over the columns that are done, while they are in the cache */
 static void finish(const tk_linear *job, int64_t n0, int64_t n1) {
@@ -119,27 +151,65 @@ static void finish(const tk_linear *job, int64_t n0, int64_t n1) {
     }
 }
 
-static void linear(const tk_linear *job, int64_t n0, int64_t n1, float *scratch) {
+/* The panel's rows of weights from k0 on, widened where they are not fp32 */
+ALWAYS void panel_rows(const tk_linear *job, int64_t n, int64_t columns, int64_t k0, int64_t k, float *widened,
+                       const float **rows) {
     const int64_t width = tk_width(job->dtype);
-    for (int64_t n = n0; n < n1;) {
-        const int64_t columns = n1 - n >= COLUMNS ? COLUMNS : 1;
+    for (int64_t c = 0; c < PANEL; c++) {
+        const char *stored = (const char *)job->w + ((n + c) * job->ldw + k0) * width;
+        if (c >= columns) {
+            rows[c] = nothing;
+        } else if (job->dtype == TK_F32) {
+            rows[c] = (const float *)stored;
+        } else {
+            widen(widened + c * TK_BLOCK, stored, job->dtype, k);
+            rows[c] = widened + c * TK_BLOCK;
+        }
+    }
+}
+
+/* The stretch behind this one: of the same panel, else the first of the next. Shared out among `blocks` of rows. */
+ALWAYS coming coming_after(const tk_linear *job, int64_t n, int64_t n1, int64_t k0, int64_t block, int64_t blocks) {
+    const int64_t width = tk_width(job->dtype), k = k0 + TK_BLOCK < job->k ? k0 + TK_BLOCK : 0, panel = k ? n : n + PANEL;
+    const int64_t columns = n1 - panel < PANEL ? n1 - panel : PANEL, share = (PANEL + blocks - 1) / blocks;
+    const int64_t first = block * share, count = columns - first < share ? columns - first : share;
+    return (coming){(const char *)job->w + ((panel + first) * job->ldw + k) * width, job->ldw * width,
+                    count > 0 ? count : 0, (share + 15) / 16};
+}
+
+static void linear(const tk_linear *job, int64_t n0, int64_t n1, float *scratch) {
+    float *turned = scratch, *widened = scratch + TK_BLOCK * PANEL;
+    const int64_t blocks = (job->m + TALL - 1) / TALL;
+    for (int64_t n = n0; n < n1; n += PANEL) {
+        const int64_t columns = n1 - n < PANEL ? n1 - n : PANEL;
         for (int64_t k0 = 0; k0 < job->k; k0 += TK_BLOCK) {
             const int64_t k = job->k - k0 < TK_BLOCK ? job->k - k0 : TK_BLOCK;
-            const char *stored = (const char *)job->w + (n * job->ldw + k0) * width;
-            const float *w = (const float *)stored;
-            int64_t ldw = job->ldw;
-            if (job->dtype != TK_F32) {
-                for (int64_t c = 0; c < columns; c++)
-                    widen(scratch + c * TK_BLOCK, stored + c * ldw * width, job->dtype, k);
-                w = scratch;
-                ldw = TK_BLOCK;
+            const float *rows[PANEL];
+            panel_rows(job, n, columns, k0, k, widened, rows);
+            turn(turned, rows, k, job->dtype == TK_F32 ? LANES * job->ldw : 0);
+            for (int64_t block = 0; block < blocks; block++) {
+                const int64_t m = block * TALL, count = job->m - m < TALL ? job->m - m : TALL;
+                const coming next = coming_after(job, n, n1, k0, block, blocks);
+                tile_by[count - 1](job->x + m * job->ldx + k0, job->ldx, turned, k, job->y + m * job->ldy + n, job->ldy,
+                                   columns, k0 > 0, &next);
             }
-            (columns == COLUMNS ? full_panel : thin_panel)(job->x + k0, job->ldx, job->m, w, ldw, k, job->y + n,
-                                                           job->ldy, k0 > 0);
         }
-        n += columns;
     }
     finish(job, n0, n1);
+}
+
+static float dot(const float *x, const void *w, tk_dtype dtype, int64_t k) {
+    vf sum = {0};
+    const char *p = w;
+    float part[64];
+    for (int64_t i = 0; i < k; i += 64) {
+        const int64_t count = k - i < 64 ? k - i : 64;
+        widen(part, p + i * tk_width(dtype), dtype, count);
+        int64_t j = 0;
+        for (; j + LANES <= count; j += LANES) sum = fused(load(x + i + j), load(part + j), sum);
+        if (j < count) sum = fused(load_part(x + i + j, count - j), load_part(part + j, count - j), sum);
+    }
+    return total(sum);
 }
 
 /* ---- rows ---- */
@@ -195,6 +265,17 @@ static float log_sum_exp(const float *x, int64_t n, float inverse_temperature) {
 
 #include "vector_attention.h"
 
-const tk_kernels TABLE = {
-    TABLE_ISA, TABLE_NAME, linear, layer_norm, embed, attend, log_sum_exp, widen, tk_top,
-};
+/* ---- what the core can do at best ---- */
+
+#define KEEP(x) __asm__ volatile("" : "+v"(x))
+
+static int64_t multiply_adds(int64_t rounds) {
+    vf sums[12], a = all(1e-9f), b = all(0.999f);
+    for (int i = 0; i < 12; i++) sums[i] = all((float)i);
+    for (int64_t n = 0; n < rounds; n++)
+        for (int i = 0; i < 12; i++) {
+            sums[i] = fused(sums[i], b, a);
+            KEEP(sums[i]);
+        }
+    return rounds * 12 * LANES * 2;
+}

@@ -16,6 +16,9 @@ public class SharedBytes: @unchecked Sendable {
 
     public var count: Int { addressWhileHeld.count }
 
+    /// What was read is no longer counted as ours; it is there again when it is read again. For a mapped file alone.
+    public func letGo() {}
+
     /// The bytes, held for as long as `body` runs.
     public func withBytes<Value, Failure: Error>(
         _ body: (UnsafeRawBufferPointer) throws(Failure) -> Value
@@ -46,6 +49,10 @@ public final class MappedFile: SharedBytes, @unchecked Sendable {
 
     deinit {
         if count > 0 { munmap(UnsafeMutableRawPointer(mutating: addressWhileHeld.baseAddress), count) }
+    }
+
+    public override func letGo() {
+        if count > 0 { madvise(UnsafeMutableRawPointer(mutating: addressWhileHeld.baseAddress), count, MADV_DONTNEED) }
     }
 
     private static func map(_ file: Int32, _ count: Int, _ path: String) throws(DiskError) -> UnsafeRawBufferPointer {

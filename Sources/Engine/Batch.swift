@@ -22,4 +22,14 @@ struct Batch: Sendable {
         blanks += positions.map { start + $0 }
         blankStarts.append(blanks.count)
     }
+
+    /// Another batch's sequences behind these.
+    mutating func append(_ other: Batch) {
+        let (tokens, blanks) = (ids.count, self.blanks.count)
+        ids += other.ids
+        starts += other.starts.dropFirst().map { $0 + tokens }
+        self.blanks += other.blanks.map { $0 + tokens }
+        blankStarts += other.blankStarts.dropFirst().map { $0 + blanks }
+        longest = max(longest, other.longest)
+    }
 }

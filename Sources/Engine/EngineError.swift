@@ -6,6 +6,8 @@ public enum EngineError: Explained, Equatable {
     case threads(Int, limit: Int)
     /// A weight is not where the shape says it must be: the contents were not validated.
     case tensorMissing(String)
+    /// A matrix's packed bytes are not there, or not as many as its shape says.
+    case packedMissing(String, expected: Int, found: Int)
     /// The vocabulary lacks what the tokenizer needs.
     case vocabulary(TokenizerError)
     /// The text cannot be tokenized within the model's positions.
@@ -30,6 +32,10 @@ public enum EngineError: Explained, Equatable {
             Bilingual("threads: expected 1 to \(limit), found \(found)", zh: "线程数：应为 1 到 \(limit)，实为 \(found)")
         case .tensorMissing(let name):
             Bilingual("tensor \(name): expected in the model, found nothing", zh: "张量 \(name)：模型中没有")
+        case .packedMissing(let name, let expected, let found):
+            Bilingual(
+                "packed \(name): expected a multiple of \(expected) bytes, found \(found)",
+                zh: "打包矩阵 \(name)：应为 \(expected) 字节的倍数，实为 \(found)")
         case .vocabulary(let error), .text(let error): error.message
         case .noBlank:
             Bilingual("text: expected at least one [MASK], found none", zh: "文本：至少要有一个 [MASK]，实际没有")

@@ -1,4 +1,5 @@
 public import ModelFormat
+import Synchronization
 public import Tokenizer
 
 /// A version ready to answer: tokenizer, weights and the pool that computes. Immutable; any number of callers may ask
@@ -7,7 +8,7 @@ public final class FillMask: Sendable {
     /// A text may not have more blanks: the answer's size is their number times `topK`.
     public static let mostBlanks = 32
     /// Tokens that are computed together when several questions are asked at once.
-    private static let tokensTogether = 1024
+    private static let tokensTogether = 256
 
     public let tokenizer: Tokenizer
     public var contents: ModelContents { model.contents }
@@ -16,12 +17,21 @@ public final class FillMask: Sendable {
     private let workers: WorkerPool
     /// Ids that are no answer to a person (`Question.Candidates.words`).
     private let unspeakable: [Int32]
+    private let cache: AnswerCache
 
-    /// - Parameter other: a version whose tokenizer is shared where both have the same.
-    public init(_ contents: ModelContents, pool: WorkerPool, sharing other: FillMask? = nil) throws(EngineError) {
+    /// - Parameters:
+    ///   - packed: of `PackedMatrix.all(of: contents)`; nil: they are packed here, in memory.
+    ///   - other: a version whose tokenizer is shared where both have the same.
+    ///   - cacheBytes: for answers to questions that come again; 0: each is computed.
+    public init(
+        _ contents: ModelContents, packed: PackedWeights? = nil, pool: WorkerPool, sharing other: FillMask? = nil,
+        cacheBytes: Int = 4 << 20
+    ) throws(EngineError) {
         workers = pool
-        model = try Model(contents, kernels: pool.kernels)
-        if let other, other.contents.pieces == contents.pieces, other.contents.tokenizer == contents.tokenizer {
+        cache = AnswerCache(limit: cacheBytes)
+        let packed = packed ?? PackedWeights(PackedMatrix.all(of: contents).map { ($0.tensor.name, $0.packed(pool.kernels)) })
+        model = try Model(contents, packed: packed, kernels: pool.kernels)
+        if let other, Self.areSame(other.contents.pieces, contents.pieces), other.contents.tokenizer == contents.tokenizer {
             tokenizer = other.tokenizer
             unspeakable = other.unspeakable
             return
@@ -40,30 +50,49 @@ public final class FillMask: Sendable {
         }.map(Int32.init)
     }
 
+    /// Byte by byte: `String` would call pieces equal that Unicode calls equivalent.
+    private static func areSame(_ one: [String], _ other: [String]) -> Bool {
+        one.count == other.count && zip(one, other).allSatisfy { $0.utf8.elementsEqual($1.utf8) }
+    }
+
     /// - Throws: `EngineError`: the text or a target cannot be answered, the queue is full, or the task was cancelled.
     public func answer(_ question: Question) async throws(EngineError) -> Answer {
+        if let known = cache.answer(to: question) {
+            // Who asks the same for ever must not hold a thread of Swift's pool for ever.
+            await Task.yield()
+            return known
+        }
         let encoding = try encode(question)
         var batch = Batch()
         batch.append(encoding.ids, blanks: encoding.blanks)
-        let job = Job(batch, model: model, wanted: try wanted(question))
+        let job = Job(
+            batch, model: model, wanted: try wanted(question), precision: question.precision, client: question.client)
         try await workers.run(job)
-        return answer(encoding, job, firstBlank: 0)
+        let answer = answer(encoding, job, firstBlank: 0)
+        cache.keep(answer, to: question)
+        return answer
     }
 
     /// Several questions as one ragged batch wherever they want the same; each has its own outcome, in their order.
     /// A bad question does not disturb its neighbours.
     ///
-    /// - Parameter inBackground: everybody else's questions go first (`WorkerPool`).
+    /// - Parameter inBackground: everybody else's questions go first (`WorkerPool`), and each is computed.
     public func answer(_ questions: [Question], inBackground: Bool = false) async -> [Result<Answer, EngineError>] {
         var outcomes: [Result<Answer, EngineError>?] = Array(repeating: nil, count: questions.count)
         var group = Group()
         for (index, question) in questions.enumerated() {
+            if !inBackground, let known = cache.answer(to: question) {
+                outcomes[index] = .success(known)
+                continue
+            }
             do throws(EngineError) {
                 let encoding = try encode(question)
                 let wanted = try wanted(question)
                 let fits = group.batch.ids.count + encoding.ids.count <= Self.tokensTogether
-                if let first = group.wanted, !fits || !first.asks(like: wanted) { await finish(&group, &outcomes, inBackground) }
-                group.wanted = wanted
+                if let first = group.wanted, !fits || !first.asks(like: wanted) || group.precision != question.precision {
+                    await finish(&group, &outcomes, inBackground)
+                }
+                (group.wanted, group.precision, group.client) = (wanted, question.precision, question.client)
                 group.members.append((index, encoding, group.batch.blanks.count))
                 group.batch.append(encoding.ids, blanks: encoding.blanks)
             } catch {
@@ -71,20 +100,43 @@ public final class FillMask: Sendable {
             }
         }
         await finish(&group, &outcomes, inBackground)
+        await Task.yield()
+        for (question, outcome) in zip(questions, outcomes) {
+            if case .success(let answer)? = outcome { cache.keep(answer, to: question) }
+        }
         return outcomes.map { $0 ?? .failure(.cancelled) }
+    }
+
+    /// Gives the pages of exact weights back to the page cache, where nothing was computed in fp32 since the last time:
+    /// serving `fast`, a few rows of them are looked at for each question, and the kernel maps sixteen pages around each.
+    public func letGoOfExactWeights() {
+        guard model.exactPasses.exchange(0, ordering: .relaxed) == 0 else { return }
+        for tensor in contents.tensors { tensor.letGo() }
     }
 
     /// Logits over the whole vocabulary at each `[MASK]`, for texts given as token ids: for tests and tools.
     ///
     /// - Returns: `[blanks of all sequences, in order][vocabulary]`
-    package func logits(_ sequences: [[Int32]]) async throws(EngineError) -> [[Float]] {
+    package func logits(
+        _ sequences: [[Int32]], precision: Precision = .exact
+    ) async throws(EngineError) -> [[Float]] {
+        let batch = batch(of: sequences)
+        let job = try await run(batch, Wanted(top: 1, everyLogit: true), precision)
+        let vocabulary = contents.shape.vocabulary
+        return batch.blanks.indices.map { Array(job.logits[$0 * vocabulary..<($0 + 1) * vocabulary]) }
+    }
+
+    func batch(of sequences: [[Int32]]) -> Batch {
         var batch = Batch()
         let mask = tokenizer.vocabulary.mask
         for ids in sequences { batch.append(ids, blanks: ids.indices.filter { ids[$0] == mask }) }
-        let job = Job(batch, model: model, wanted: Wanted(top: 1, everyLogit: true))
+        return batch
+    }
+
+    func run(_ batch: Batch, _ wanted: Wanted, _ precision: Precision) async throws(EngineError) -> Job {
+        let job = Job(batch, model: model, wanted: wanted, precision: precision)
         try await workers.run(job)
-        let vocabulary = contents.shape.vocabulary
-        return batch.blanks.indices.map { Array(job.logits[$0 * vocabulary..<($0 + 1) * vocabulary]) }
+        return job
     }
 }
 
@@ -94,6 +146,8 @@ extension FillMask {
     private struct Group {
         var batch = Batch()
         var wanted: Wanted?
+        var precision = Precision.fast
+        var client: UInt64 = 0
         var members: [(index: Int, encoding: Encoding, firstBlank: Int)] = []
     }
 
@@ -101,7 +155,7 @@ extension FillMask {
         _ group: inout Group, _ outcomes: inout [Result<Answer, EngineError>?], _ inBackground: Bool
     ) async {
         guard let wanted = group.wanted else { return }
-        let job = Job(group.batch, model: model, wanted: wanted)
+        let job = Job(group.batch, model: model, wanted: wanted, precision: group.precision, client: group.client)
         let outcome: Result<Void, EngineError>
         do {
             try await workers.run(job, inBackground: inBackground)

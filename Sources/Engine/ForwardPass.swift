@@ -7,7 +7,7 @@ import ModelFormat
 ///
 /// Legend: `T` tokens of the batch, `Q` rows that ask (all tokens, in the last layer only the blanks), `H` hidden size.
 struct ForwardPass {
-    let job: Job
+    let round: Round
     let kernels: Kernels
     let scratch: Scratch
     let crew: Barrier
@@ -15,10 +15,10 @@ struct ForwardPass {
     let rank: Int
     let threads: Int
 
-    private var model: Model { job.model }
-    private var batch: Batch { job.batch }
-    private var own: UnsafeMutablePointer<Float> { scratch.own[rank].base }
-    private typealias Floats = UnsafeMutablePointer<Float>
+    var model: Model { round.model }
+    var batch: Batch { round.batch }
+    var own: UnsafeMutablePointer<Float> { scratch.own[rank].base }
+    typealias Floats = UnsafeMutablePointer<Float>
 
     enum Progress { case completed, givenUp, paused(layer: Int) }
 
@@ -30,7 +30,7 @@ struct ForwardPass {
         if first == 0 { embed(into: scratch.x.base) }
         let last = model.layers.count - 1
         for index in first...last {
-            if rank == 0 && job.isCancelled { signal.give(.stop) }
+            if rank == 0 && round.isGivenUp { signal.give(.stop) }
             if rank == 0, let turn, index - first >= turn, isAwaited() { signal.give(.pause) }
             places.check(rank: rank)
             crew.wait()
@@ -39,16 +39,23 @@ struct ForwardPass {
             case .stop: return .givenUp
             case .pause: return .paused(layer: index)
             }
-            let layer = model.layers[index]
             if index < last {
-                encode(layer, tokens: scratch.x.base, asking: scratch.x.base, starts: batch.starts)
+                encode(index, asking: scratch.x.base, starts: batch.starts)
             } else {
                 gatherBlanks(into: scratch.blanks.base)
-                encode(layer, tokens: scratch.x.base, asking: scratch.blanks.base, starts: batch.blankStarts)
+                encode(index, asking: scratch.blanks.base, starts: batch.blankStarts)
             }
         }
+        crew.wait()
         predict(scratch.blanks.base)
         return .completed
+    }
+
+    private func encode(_ index: Int, asking: Floats, starts: [Int]) {
+        switch round.precision {
+        case .exact: encode(model.layers[index], tokens: scratch.x.base, asking: asking, starts: starts)
+        case .fast: encode(model.layers[index], model.packedLayers[index], asking: asking, starts: starts)
+        }
     }
 
     /// `x[T][H]` = LayerNorm(word + position + type); positions count from each sequence's start.
@@ -65,6 +72,7 @@ struct ForwardPass {
             }
         }
         kernels.layerNorm(model.embeddings.norm, x, into: x, rows: rows)
+        if round.precision == .fast { quantise(x, rows: rows, into: scratch.tokenCodes.codes) }
     }
 
     /// One layer. `tokens[T][H]` are looked at, `asking[Q][H]` are looked from and become the layer's output;
@@ -77,7 +85,7 @@ struct ForwardPass {
         linear(layer.key, tokens, into: s.key.base, rows: all)
         linear(layer.value, tokens, into: s.value.base, rows: all)
         crew.wait()
-        attend(queryStarts: starts)
+        for head in share(of: model.shape.heads) { attend(head, queryStarts: starts) }
         crew.wait()
         linear(layer.attended, s.context.base, into: s.sum.base, rows: rows, residual: asking)
         crew.wait()
@@ -88,18 +96,16 @@ struct ForwardPass {
         linear(layer.down, s.inner.base, into: s.sum.base, rows: rows, residual: asking)
         crew.wait()
         kernels.layerNorm(layer.norm, s.sum.base, into: asking, rows: slice(of: rows))
-        crew.wait()
     }
 
-    /// `context` = softmax(query · keyᵀ / √head) · value, head by head, within each sequence.
-    private func attend(queryStarts: [Int]) {
+    /// One head of `context` = softmax(query · keyᵀ / √head) · value, within each sequence.
+    func attend(_ number: Int, queryStarts: [Int]) {
         let (shape, s) = (model.shape, scratch)
         let head = shape.hidden / shape.heads
-        for item in share(of: batch.sequences * shape.heads) {
-            let (sequence, column) = (item / shape.heads, item % shape.heads * head)
+        for sequence in 0..<batch.sequences {
             let (first, end) = (batch.starts[sequence], batch.starts[sequence + 1])
             let (asks, asksEnd) = (queryStarts[sequence], queryStarts[sequence + 1])
-            let (row, ask) = (first * shape.hidden + column, asks * shape.hidden + column)
+            let (row, ask) = (first * shape.hidden + number * head, asks * shape.hidden + number * head)
             kernels.attend(
                 q: s.query.base + ask, queries: asksEnd - asks, k: s.key.base + row, v: s.value.base + row,
                 keys: end - first, out: s.context.base + ask, stride: shape.hidden, head: head,
@@ -112,6 +118,7 @@ struct ForwardPass {
         let hidden = model.shape.hidden
         for row in share(of: batch.blanks.count) {
             (blanks + row * hidden).update(from: scratch.x.base + batch.blanks[row] * hidden, count: hidden)
+            if round.precision == .fast { quantise(blanks, rows: row..<row + 1, into: scratch.blankCodes.codes) }
         }
         crew.wait()
     }
@@ -122,15 +129,19 @@ struct ForwardPass {
         linear(head.transform, blanks, into: s.sum.base, rows: count, activation: model.shape.activation)
         crew.wait()
         kernels.layerNorm(head.norm, s.sum.base, into: blanks, rows: slice(of: count))
+        if round.precision == .fast { quantise(blanks, rows: slice(of: count), into: s.headCodes.codes) }
         crew.wait()
         for first in stride(from: 0, to: count, by: Scratch.decodedTogether) {
             let rows = min(Scratch.decodedTogether, count - first)
-            linear(head.decoder, blanks + first * model.shape.hidden, into: s.logits.base, rows: rows)
+            switch round.precision {
+            case .exact: linear(head.decoder, blanks + first * model.shape.hidden, into: s.logits.base, rows: rows)
+            case .fast: packed(head.packedDecoder, s.headCodes.codes.from(first, kernels), into: s.logits.base, rows: rows)
+            }
             crew.wait()
             for row in share(of: rows) {
                 let vocabulary = model.shape.vocabulary
                 let logits = UnsafeMutableBufferPointer(start: s.logits.base + row * vocabulary, count: vocabulary)
-                job.harvest(logits, blank: first + row, kernels: kernels)
+                round.harvest(logits, blank: first + row, state: blanks + (first + row) * model.shape.hidden, kernels: kernels)
             }
             crew.wait()
         }
@@ -148,13 +159,13 @@ struct ForwardPass {
     }
 
     /// A run of `count` items, cut at multiples of `unit` (the kernels' tiles).
-    private func slice(of count: Int, unit: Int = 1) -> Range<Int> {
+    func slice(of count: Int, unit: Int = 1) -> Range<Int> {
         let units = (count + unit - 1) / unit
         return min(count, units * rank / threads * unit)..<min(count, units * (rank + 1) / threads * unit)
     }
 
     /// Every `threads`-th item: for items of uneven cost.
-    private func share(of count: Int) -> StrideTo<Int> {
+    func share(of count: Int) -> StrideTo<Int> {
         stride(from: rank, to: count, by: threads)
     }
 }

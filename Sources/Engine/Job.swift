@@ -35,6 +35,9 @@ final class Job: @unchecked Sendable {
     let batch: Batch
     let wanted: Wanted
     let model: Model
+    let precision: Precision
+    /// Who asks, for fairness in the queue.
+    let client: UInt64
 
     /// `[blanks][top]`, as many of each row as `found` says.
     let topIds: UnsafeMutableBufferPointer<Int32>
@@ -55,7 +58,9 @@ final class Job: @unchecked Sendable {
     private let state = Mutex<State>(.waiting(nil))
     private let cancelled = Atomic<Bool>(false)
 
-    init(_ batch: Batch, model: Model, wanted: Wanted) {
+    init(_ batch: Batch, model: Model, wanted: Wanted, precision: Precision, client: UInt64 = 0) {
+        self.precision = precision
+        self.client = client
         self.batch = batch
         self.wanted = wanted
         self.model = model

@@ -1,9 +1,20 @@
+import Disk
 import ModelFormat
+import Synchronization
 
 /// A dense layer: `weight[outputs][inputs]` in its stored dtype, straight from the mapping; `bias[outputs]`.
 struct Dense {
     let weight: UnsafeRawPointer
     let dtype: DType
+    let bias: UnsafePointer<Float>
+    let outputs: Int
+    let inputs: Int
+}
+
+/// The same in eight bits: `planes` packed matrices.
+struct PackedDense {
+    let weight: UnsafeRawPointer
+    let planes: Int
     let bias: UnsafePointer<Float>
     let outputs: Int
     let inputs: Int
@@ -33,34 +44,49 @@ struct Layer {
     let norm: Norm
 }
 
+struct PackedLayer {
+    let query, key, value, attended, up, down: PackedDense
+}
+
 struct Head {
     let transform: Dense
     let norm: Norm
     let decoder: Dense
+    let packedDecoder: PackedDense
 }
 
 /// The weights of a version, ready to compute with: matrices where they are mapped, vectors widened to fp32 once.
 ///
-/// `@unchecked Sendable`: every pointer leads into the mappings that `contents` holds or into `vectors`, both of which
+/// `@unchecked Sendable`: every pointer leads into what `contents`, `packed` or `vectors` hold, both of which
 /// are written before `init` returns and never after, and live as long as this object.
 final class Model: @unchecked Sendable {
     let contents: ModelContents
     let embeddings: Embeddings
     let layers: [Layer]
+    let packedLayers: [PackedLayer]
     let head: Head
+    /// In fp32, since somebody last asked.
+    let exactPasses = Atomic(0)
+    private let packed: PackedWeights
     private let vectors: VectorArena
 
     var shape: ModelShape { contents.shape }
 
-    init(_ contents: ModelContents, kernels: Kernels) throws(EngineError) {
-        let reader = WeightReader(contents: contents, kernels: kernels)
+    init(_ contents: ModelContents, packed: PackedWeights, kernels: Kernels) throws(EngineError) {
+        let reader = WeightReader(contents: contents, packed: packed, kernels: kernels)
         let shape = contents.shape
         embeddings = try reader.embeddings(shape)
         var layers: [Layer] = []
-        for index in 0..<shape.layers { layers.append(try reader.layer(index, shape)) }
-        self.layers = layers
+        var packedLayers: [PackedLayer] = []
+        for index in 0..<shape.layers {
+            let layer = try reader.layer(index, shape)
+            layers.append(layer)
+            packedLayers.append(try reader.packed(layer, index))
+        }
+        (self.layers, self.packedLayers) = (layers, packedLayers)
         head = try reader.head(shape)
         vectors = reader.arena
+        self.packed = packed
         self.contents = contents
     }
 }
@@ -83,6 +109,7 @@ private final class VectorArena {
 
 private struct WeightReader {
     let contents: ModelContents
+    let packed: PackedWeights
     let kernels: Kernels
     let arena = VectorArena()
 
@@ -140,13 +167,35 @@ private struct WeightReader {
             norm: try norm(name + "output.LayerNorm", shape))
     }
 
+    /// - Parameter matrix: the tensor's name; how many planes there are is seen from the bytes.
+    private func packed(_ dense: Dense, _ matrix: String) throws(EngineError) -> PackedDense {
+        let plane = Kernels.packedBytes(outputs: dense.outputs, inputs: dense.inputs)
+        guard let bytes = packed[matrix], let address = bytes.addressWhileHeld.baseAddress, bytes.count > 0,
+            bytes.count % plane == 0
+        else { throw .packedMissing(matrix, expected: plane, found: packed[matrix]?.count ?? 0) }
+        return PackedDense(
+            weight: address, planes: bytes.count / plane, bias: dense.bias, outputs: dense.outputs, inputs: dense.inputs)
+    }
+
+    func packed(_ layer: Layer, _ index: Int) throws(EngineError) -> PackedLayer {
+        let name = "bert.encoder.layer.\(index)."
+        return PackedLayer(
+            query: try packed(layer.query, name + "attention.self.query.weight"),
+            key: try packed(layer.key, name + "attention.self.key.weight"),
+            value: try packed(layer.value, name + "attention.self.value.weight"),
+            attended: try packed(layer.attended, name + "attention.output.dense.weight"),
+            up: try packed(layer.up, name + "intermediate.dense.weight"),
+            down: try packed(layer.down, name + "output.dense.weight"))
+    }
+
     func head(_ shape: ModelShape) throws(EngineError) -> Head {
-        Head(
+        let matrix = contents.isTied ? VersionIdentity.embeddings : VersionIdentity.decoder
+        let decoder = try dense(
+            "cls.predictions.decoder", outputs: shape.vocabulary, inputs: shape.hidden, weightName: matrix,
+            biasName: "cls.predictions.bias")
+        return Head(
             transform: try dense("cls.predictions.transform.dense", outputs: shape.hidden, inputs: shape.hidden),
             norm: try norm("cls.predictions.transform.LayerNorm", shape),
-            decoder: try dense(
-                "cls.predictions.decoder", outputs: shape.vocabulary, inputs: shape.hidden,
-                weightName: contents.isTied ? "bert.embeddings.word_embeddings.weight" : nil,
-                biasName: "cls.predictions.bias"))
+            decoder: decoder, packedDecoder: try packed(decoder, matrix))
     }
 }

@@ -19,10 +19,13 @@ public struct Question: Sendable {
     public var temperature: Float
     public var folding: CaseFolding
     public var candidates: Candidates
+    public var precision: Precision
+    /// Who asks: nobody's questions go before those that others asked at the same time.
+    public var client: UInt64
 
     public init(
         _ text: String, topK: Int = 5, targets: [String]? = nil, temperature: Float = 1,
-        folding: CaseFolding = .auto, candidates: Candidates = .words
+        folding: CaseFolding = .auto, candidates: Candidates = .words, precision: Precision = .fast, client: UInt64 = 0
     ) {
         self.text = text
         self.topK = topK
@@ -30,6 +33,8 @@ public struct Question: Sendable {
         self.temperature = temperature
         self.folding = folding
         self.candidates = candidates
+        self.precision = precision
+        self.client = client
     }
 }
 

@@ -55,7 +55,11 @@ final class Semaphore: @unchecked Sendable {
 
     func post() { sem_post(semaphore) }
 
-    func wait() {
+    func wait(spinning spins: Int = 0) {
+        for _ in 0..<spins {
+            if sem_trywait(semaphore) == 0 { return }
+            Kernels.pause()
+        }
         while sem_wait(semaphore) != 0 {}
     }
 }
@@ -88,91 +92,5 @@ final class Helper: Sendable {
             if parked.exchange(false, ordering: .sequentiallyConsistent) { return }
         }
         bell.wait()
-    }
-}
-
-/// First in, first out, bounded; closed once and for all. Jobs in the background have a line of their own.
-final class JobQueue: Sendable {
-    enum Next {
-        case live(Job)
-        case background(Job)
-        case nothing
-        case closed
-    }
-
-    private struct State {
-        var jobs: [Job?]
-        var first = 0
-        var count = 0
-        var background: [Job] = []
-        var isClosed = false
-    }
-    private let state: Mutex<State>
-    private let limit: Int
-    /// Rung once a job; a ring may find nothing, for a background job may have been taken by another one's.
-    private let bell = Semaphore()
-
-    init(limit: Int) {
-        self.limit = limit
-        state = Mutex(State(jobs: Array(repeating: nil, count: limit)))
-    }
-
-    var count: Int { state.withLock { $0.count } }
-    var hasLive: Bool { count > 0 }
-
-    /// - Returns: why it was not taken, or nil.
-    func push(_ job: Job, inBackground: Bool) -> EngineError? {
-        let refusal: EngineError? = state.withLock { state in
-            if state.isClosed { return .stopped }
-            if inBackground {
-                state.background.append(job)
-                return nil
-            }
-            guard state.count < limit else { return .overloaded(limit: limit) }
-            state.jobs[(state.first + state.count) % limit] = job
-            state.count += 1
-            return nil
-        }
-        if refusal == nil { bell.post() }
-        return refusal
-    }
-
-    /// The next job: a live one before one in the background.
-    ///
-    /// - Parameters:
-    ///   - waiting: until there is one.
-    ///   - orBackground: whether one in the background will do.
-    func pop(waiting: Bool, orBackground: Bool) -> Next {
-        while true {
-            let next = state.withLock { state -> Next in
-                if state.isClosed { return .closed }
-                if state.count > 0 {
-                    defer {
-                        state.first = (state.first + 1) % limit
-                        state.count -= 1
-                    }
-                    if let job = state.jobs[state.first].take() { return .live(job) }
-                }
-                if orBackground, !state.background.isEmpty { return .background(state.background.removeFirst()) }
-                return .nothing
-            }
-            guard case .nothing = next, waiting else { return next }
-            bell.wait()
-        }
-    }
-
-    /// The next in the background, whatever waits besides.
-    func takeBackground() -> Job? {
-        state.withLock { $0.background.isEmpty ? nil : $0.background.removeFirst() }
-    }
-
-    func close() {
-        let left = state.withLock { state -> [Job] in
-            let left = state.jobs.compactMap { $0 } + state.background
-            state = State(jobs: Array(repeating: nil, count: limit), isClosed: true)
-            return left
-        }
-        for job in left { job.finish(.failure(.stopped), onlyWaiting: true) }
-        bell.post()
     }
 }

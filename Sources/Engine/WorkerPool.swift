@@ -2,8 +2,9 @@ import Glibc
 import ModelFormat
 import Synchronization
 
-/// Fixed threads that compute, apart from the threads that serve: one job at a time, all threads on it, the others in
-/// a bounded queue.
+/// Fixed threads that compute, apart from the threads that serve: one pass at a time, all threads on it, what comes
+/// meanwhile in a bounded queue. Questions that wait together are computed together, as far as they are short: nobody
+/// waits for company, and a lone question is a pass of its own.
 ///
 /// Thread 0 leads: it takes the next job, makes room, wakes the others, and tells the asker. A helper that finds no
 /// work spins for some microseconds and then parks.
@@ -14,6 +15,10 @@ public final class WorkerPool: Sendable {
     public let threads: Int
     public let isa: ISA
     let kernels: Kernels
+
+    /// Tokens of several questions in one pass: the arithmetic is at its best from about 64 on, and a question that comes
+    /// next waits for the pass.
+    static let tokensTogether = 128
 
     /// The most threads a pool may have; beyond, waiting for each other costs more than computing.
     public static let mostThreads = 64
@@ -30,7 +35,7 @@ public final class WorkerPool: Sendable {
         self.threads = count
         self.isa = isa
         kernels = try Kernels(isa)
-        let crew = Crew(threads: count, queue: JobQueue(limit: queue), kernels: kernels)
+        let crew = Crew(threads: count, queue: JobQueue(limit: queue, spins: sysconf(Int32(_SC_NPROCESSORS_ONLN)) > 1 ? JobQueue.spins : 0), kernels: kernels)
         self.crew = crew
         handles = Mutex((0..<count).map { rank in spawn { crew.work(rank: rank) } })
     }
@@ -77,9 +82,9 @@ public final class WorkerPool: Sendable {
 /// `Helper.sleep` (the last thing each did was to pass the final barrier), and read by them after `Helper.wake`, which
 /// orders the two.
 private final class Crew: @unchecked Sendable {
-    /// A job and where in its pass it is.
+    /// A pass and where in it we are.
     private struct Work {
-        let job: Job
+        let round: Round
         var layer = 0
         /// Layers until it makes room for others; nil for a live question.
         let turn: Int?
@@ -129,15 +134,16 @@ private final class Crew: @unchecked Sendable {
         while true {
             switch queue.pop(waiting: paused == nil, orBackground: paused == nil) {
             case .closed:
-                paused?.job.finish(.failure(.stopped))
+                paused?.round.finish(.failure(.stopped))
                 current = nil
                 for helper in helpers { helper.wake() }
                 return
             case .live(let job):
                 if job.begin() {
-                    live.reserve(job.batch, job.model.shape)
-                    _ = finish(Work(job: job, turn: nil))
-                    if courtesies.count.load(ordering: .relaxed) > 0 { usleep(Self.courtesy(after: job.model.shape)) }
+                    let round = gather(Round(job))
+                    live.reserve(round.batch, round.model.shape, round.precision, codeWidth: kernels.codeWidth)
+                    _ = finish(Work(round: round, turn: nil))
+                    if courtesies.count.load(ordering: .relaxed) > 0 { usleep(Self.courtesy(after: round.model.shape)) }
                 }
             case .background(let job): paused = begin(job)
             case .nothing: break
@@ -154,10 +160,21 @@ private final class Crew: @unchecked Sendable {
         }
     }
 
+    /// With those that wait and fit.
+    private func gather(_ first: Round) -> Round {
+        var round = first
+        while round.tokens < WorkerPool.tokensTogether,
+            let job = queue.popLive(where: { round.hasRoom(for: $0, tokens: WorkerPool.tokensTogether) })
+        {
+            if job.begin() { round.add(job) }
+        }
+        return round
+    }
+
     private func begin(_ job: Job) -> Work? {
         guard job.begin() else { return nil }
-        background.reserve(job.batch, job.model.shape)
-        return Work(job: job, turn: max(1, job.model.layers.count / 6))
+        background.reserve(job.batch, job.model.shape, job.precision, codeWidth: kernels.codeWidth)
+        return Work(round: Round(job), turn: max(1, job.model.layers.count / 6))
     }
 
     /// Computes it to its end, or to where it makes room.
@@ -172,9 +189,9 @@ private final class Crew: @unchecked Sendable {
         // Helpers may still be on their way to sleep, but none touches the job after the last barrier.
         current = nil
         switch progress {
-        case .completed: work.job.finish(.success(()))
-        case .givenUp: work.job.finish(.failure(.cancelled))
-        case .paused(let layer): return Work(job: work.job, layer: layer, turn: work.turn)
+        case .completed: work.round.finish(.success(()))
+        case .givenUp: work.round.finish(.failure(.cancelled))
+        case .paused(let layer): return Work(round: work.round, layer: layer, turn: work.turn)
         }
         return nil
     }
@@ -191,7 +208,7 @@ private final class Crew: @unchecked Sendable {
         guard let work = current else { return .givenUp }
         places.hold(rank: rank, barrier.coresAreHeld.load(ordering: .relaxed))
         let pass = ForwardPass(
-            job: work.job, kernels: kernels, scratch: work.turn == nil ? live : background, crew: barrier,
+            round: work.round, kernels: kernels, scratch: work.turn == nil ? live : background, crew: barrier,
             places: places, rank: rank, threads: threads)
         let progress = pass.run(from: work.layer, turn: work.turn, signal: signal) { queue.hasLive }
         barrier.wait()

@@ -54,7 +54,7 @@ public struct ModelShape: Sendable, Hashable {
     }
 
     /// Every tensor a model of this shape has, by its canonical name; the decoder only where it is not tied.
-    func expectedTensors(tied: Bool) -> [(name: String, shape: [Int])] {
+    public func expectedTensors(tied: Bool) -> [(name: String, shape: [Int])] {
         var all: [(String, [Int])] = [
             ("bert.embeddings.word_embeddings.weight", [vocabulary, hidden]),
             ("bert.embeddings.position_embeddings.weight", [positions, hidden]),

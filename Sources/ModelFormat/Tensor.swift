@@ -88,6 +88,9 @@ public struct StoredTensor: Sendable {
         range = other.range
     }
 
+    /// See `SharedBytes.letGo`; of the whole file it lies in.
+    public func letGo() { owner.letGo() }
+
     /// SHA-256 of the bytes as they are stored.
     public func digest() -> Digest { withBytes { Digest(of: $0) } }
 

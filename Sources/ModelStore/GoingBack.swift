@@ -101,7 +101,8 @@ extension ModelStore {
     /// Files of no kept version: left by a merge that was interrupted, or by a version that was removed.
     public func unreferenced() throws(StoreError) -> [String] {
         var names: Set<String> = []
-        for version in try versions() {
+        let versions = try versions()
+        for version in versions {
             names.insert("\(version.vocabulary)")
             for tensor in version.tensors {
                 if let rows = tensor.rows {
@@ -111,8 +112,9 @@ extension ModelStore {
                 }
             }
         }
+        let packed = try unreferencedPacked(versions)
         return try onDisk { () throws(DiskError) in
-            var paths: [String] = []
+            var paths = packed
             for folder in [layout.tensors, layout.rows, layout.vocabularies] {
                 paths += try disk.list(folder).filter { !names.contains($0) }.map { folder + "/" + $0 }
             }

@@ -7,6 +7,7 @@ import ModelFormat
 ///     STATE/store/vocabularies/SHA256   pieces joined by LF
 ///     STATE/store/versions/FINGERPRINT  the manifest (JSON)
 ///     STATE/store/rows/SHA256           rows of a tensor that differ from another one's (PatchFormat.RowPayload)
+///     STATE/store/packed/SHA256.FORM    a tensor as the engine computes with it; can be made again from it
 ///     STATE/store/lines/FINGERPRINT     the line's epoch floor and LF; only ever raised
 ///     STATE/store/current, previous     a fingerprint and LF; replaced by rename, last of all
 ///     STATE/store/attempts              a fingerprint, how often it was started without having proved itself, and LF
@@ -20,6 +21,8 @@ struct Layout: Sendable {
     }
 
     var rows: String { root + "/rows" }
+    /// Made when it is needed: a store without it is whole.
+    var packedFolder: String { root + "/packed" }
     var lines: String { root + "/lines" }
     var attempts: String { root + "/attempts" }
     /// Where whole files are written once.
@@ -33,6 +36,7 @@ struct Layout: Sendable {
 
     func tensor(_ digest: Digest) -> String { "\(tensors)/\(digest)" }
     func rows(_ digest: Digest) -> String { "\(rows)/\(digest)" }
+    func packed(_ tensor: Digest, _ form: String) -> String { "\(packedFolder)/\(tensor).\(form)" }
     func floor(_ line: Fingerprint) -> String { "\(lines)/\(line)" }
     func vocabulary(_ digest: Digest) -> String { "\(vocabularies)/\(digest)" }
     func manifest(_ version: Fingerprint) -> String { "\(versions)/\(version)" }

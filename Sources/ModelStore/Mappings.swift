@@ -9,6 +9,9 @@ final class Mappings: Sendable {
     }
     private let entries = Mutex<[String: Entry]>([:])
 
+    /// Whoever asks next gets what is there then.
+    func forget(_ path: String) { entries.withLock { _ = $0.removeValue(forKey: path) } }
+
     func file(_ path: String) throws(DiskError) -> MappedFile {
         if let file = entries.withLock({ $0[path]?.file }) { return file }
         let file = try MappedFile(path)

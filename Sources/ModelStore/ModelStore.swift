@@ -44,7 +44,7 @@ public struct ModelStore: Sendable {
     /// What an interrupted write left: temporary names, and files of a version that never came to be.
     private func removeLeftovers() throws(StoreError) {
         try onDisk { () throws(DiskError) in
-            for folder in layout.folders {
+            for folder in layout.folders + [layout.packedFolder] where disk.isFolder(folder) {
                 for name in try disk.list(folder) where name.hasSuffix(".partial") {
                     try disk.remove(folder + "/" + name)
                 }

@@ -83,6 +83,7 @@ extension Rollout {
     private func go(
         to manifest: VersionManifest, from: Version, reason: String?, by: String
     ) async throws(RolloutError) -> WentBack {
+        await store.keepPacked(manifest, isa: pool.isa, on: .pool)
         let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
         do { _ = try await version.fillMask.answer(Question("[MASK]")) } catch { throw .engine(error) }
         let start = ContinuousClock.now

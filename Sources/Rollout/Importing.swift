@@ -50,8 +50,10 @@ extension Rollout {
         let name = path.split(separator: "/").last.map { String($0) } ?? "model"
         do {
             try store.checkMemory(for: contents)
-            return try await store.keep(
+            let manifest = try await store.keep(
                 contents, release: release, fallback: name, origin: .imported, created: WallClock.timestamp(), on: .background)
+            await store.keepPacked(manifest, isa: pool.isa, on: .background)
+            return manifest
         } catch { throw .store(error) }
     }
 }

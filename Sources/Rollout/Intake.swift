@@ -126,6 +126,7 @@ extension Rollout {
         let (plan, signer) = try verify(patch, known, &steps)
         try reach(.merging, ticket, name, file, steps, from: live)
         let manifest = try await merge(patch, plan, signer, &steps)
+        await store.keepPacked(manifest, isa: pool.isa, on: .background)
         courtesy.end()
         steps.add(.intake, age(of: file.entry))
         let merged = ContinuousClock.now

@@ -66,6 +66,14 @@ public final class ModelSwitch: Sendable {
         }
     }
 
+    /// The same version, opened anew, in its place.
+    package func renew(_ version: Version) {
+        state.withLock { state in
+            if state.live?.fingerprint == version.fingerprint { state.live = version }
+            if state.snapshot?.fingerprint == version.fingerprint { state.snapshot = version }
+        }
+    }
+
     /// What is on disk cannot be trusted any more.
     package func dropSnapshot() { state.withLock { $0.snapshot = nil } }
 }

@@ -38,6 +38,7 @@ extension Rollout {
 
     /// Maps it, asks it a first question, and lets it answer.
     private func serve(_ manifest: VersionManifest, as kind: String = "started", _ more: [JSON.Member] = []) async throws(RolloutError) {
+        await store.keepPacked(manifest, isa: pool.isa, on: .pool)
         let version = try Version(manifest, in: store, pool: pool)
         do { _ = try await version.fillMask.answer(Question("[MASK]")) } catch { throw .engine(error) }
         models.begin(live: version, snapshot: nil)

@@ -1,3 +1,4 @@
+import Engine
 import Explain
 import ModelFormat
 import ModelStore
@@ -11,6 +12,8 @@ extension Rollout {
         if let live = models.live { await learn(live) }
         publish()
         wake()
+        let care = Task { await keepMemoryLow() }
+        defer { care.cancel() }
         try? await Task.sleep(for: .seconds(2))
         while !Task.isCancelled {
             await scrub()
@@ -18,6 +21,13 @@ extension Rollout {
             if Task.isCancelled { return }
             try? store.forgetAttempts()
             try? await Task.sleep(for: .seconds(86400))
+        }
+    }
+
+    private func keepMemoryLow() async {
+        while !Task.isCancelled {
+            for version in [models.live, models.snapshot] { version?.fillMask.letGoOfExactWeights() }
+            try? await Task.sleep(for: .seconds(60))
         }
     }
 
@@ -42,6 +52,7 @@ extension Rollout {
             guard let manifest = kept[version], !Task.isCancelled else { continue }
             let store = store
             let found = await BackgroundThread.run { () -> [String] in (try? store.removeDamaged(of: manifest)) ?? [] }
+            if found.isEmpty { await scrubPacked(manifest) }
             guard !found.isEmpty else { continue }
             damaged.insert(version)
             book.append(
@@ -55,6 +66,24 @@ extension Rollout {
             if models.live?.fingerprint == version { await leaveDamagedLive() }
         }
         publish()
+    }
+
+    /// A packed file that is not what its tensor makes is made anew; the version is mapped again, for answers may have been
+    /// wrong meanwhile.
+    private func scrubPacked(_ manifest: VersionManifest) async {
+        let (state, isa) = (settings.state, pool.isa)
+        let found = await BackgroundThread.run { () -> [PackedMatrix] in
+            // Through mappings of its own, which are gone with it: every byte is read.
+            let reader = ModelStore(reading: state)
+            guard let contents = try? reader.contents(of: manifest) else { return [] }
+            return PackedVersion(manifest, contents, in: reader).damaged(isa: isa)
+        }
+        guard !found.isEmpty, let contents = try? store.contents(of: manifest) else { return }
+        PackedVersion(manifest, contents, in: store).remove(found)
+        note(.error, "packed anew", [("version", manifest.release), ("tensor", found[0].tensor.name)])
+        await store.keepPacked(manifest, isa: isa, on: .background)
+        guard let version = try? Version(manifest, in: store, pool: pool, sharing: models.live) else { return }
+        models.renew(version)
     }
 
     private func leaveDamagedLive() async {

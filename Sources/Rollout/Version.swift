@@ -34,7 +34,9 @@ public struct Version: Sendable {
     ) throws(RolloutError) {
         let fillMask: FillMask
         do {
-            fillMask = try FillMask(try store.contents(of: manifest), pool: pool, sharing: other?.fillMask)
+            let contents = try store.contents(of: manifest)
+            let packed = try PackedVersion(manifest, contents, in: store).weights(isa: pool.isa)
+            fillMask = try FillMask(contents, packed: packed, pool: pool, sharing: other?.fillMask)
         } catch let error as StoreError {
             throw .store(error)
         } catch let error as EngineError {

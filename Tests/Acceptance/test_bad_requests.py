@@ -46,7 +46,6 @@ BAD = {  # name: (fields of /v1/fill or bytes, status, code, field)
     "span 2": ({"text": "[MASK]", "span": 2}, 400, "not_built", "span"),
     "span auto": ({"text": "[MASK]", "span": "auto"}, 400, "not_built", "span"),
     "span a list": ({"text": "[MASK]", "span": [1]}, 400, "wrong_type", "span"),
-    "precision fast": ({"text": "[MASK]", "precision": "fast"}, 400, "not_built", "precision"),
     "precision turbo": ({"text": "[MASK]", "precision": "turbo"}, 400, "out_of_range", "precision"),
     "fold_case": ({"text": "[MASK]", "fold_case": True}, 400, "wrong_type", "fold_case"),
     "more than 1 MiB": (b'{"text":"' + b"x" * 1_048_576 + b'"}', 413, "body_too_large", "the body"),

@@ -6,9 +6,19 @@ from huggingface_hub import InferenceClient
 from huggingface_hub.errors import HfHubHTTPError
 from openapi_spec_validator import validate
 
+from conftest import Service
+
 FIXTURES = pathlib.Path(__file__).parents[1] / "Fixtures"
 ROOT = FIXTURES.parents[1]
 PIPELINE = [json.loads(line) for line in open(FIXTURES / "pipeline.jsonl", encoding="utf8")]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """In fp32: the pipeline's scores are compared to the fourth digit."""
+    service = Service(tmp_path_factory.mktemp("service"), env={"TIANKONG_PRECISION": "exact"})
+    yield service
+    service.stop()
 
 
 def near(ours, theirs):

@@ -1,9 +1,14 @@
 """More than it can carry: what comes beyond a limit is told so at once, and everybody else is still answered."""
-import concurrent.futures, json, resource, signal, socket, statistics, threading, time
+import concurrent.futures, itertools, json, resource, signal, socket, statistics, threading, time
 
 import pytest
 
-LONG = "字" * 120 + "[MASK]"
+numbers = itertools.count()
+
+
+def long():
+    """Every one another: the same question again is answered from a cache."""
+    return chr(0x4E00 + next(numbers) % 20_000) + "字" * 119 + "[MASK]"
 
 
 def idle(service, count):
@@ -50,7 +55,7 @@ def test_ten_thousand_silent_clients_lock_nobody_out(serve):
 def test_a_connection_that_waits_for_its_answer_is_not_the_one_that_is_closed(serve):
     service = serve("--threads", "1", env={"TIANKONG_LIMITS_CONNECTIONS": "20", "TIANKONG_LIMITS_DEADLINE": "60s"})
     with concurrent.futures.ThreadPoolExecutor(10) as pool:
-        busy = [pool.submit(lambda: service.unix.fill(LONG).status) for _ in range(10)]
+        busy = [pool.submit(lambda: service.unix.fill(long()).status) for _ in range(10)]
         time.sleep(0.05)
         open_ones = idle(service, 60)
         assert [f.result() for f in busy] == [200] * 10
@@ -61,7 +66,7 @@ def test_a_connection_that_waits_for_its_answer_is_not_the_one_that_is_closed(se
 def test_what_the_queue_cannot_take_is_told_to_come_back(serve):
     service = serve("--threads", "1", env={"TIANKONG_LIMITS_QUEUE": "4", "TIANKONG_LIMITS_DEADLINE": "60s"})
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
-        answers = list(pool.map(lambda _: service.unix.fill(LONG), range(256)))
+        answers = list(pool.map(lambda _: service.unix.fill(long()), range(256)))
     refused = [a for a in answers if a.status == 503]
     assert refused and {a.status for a in answers} == {200, 503}
     assert {a.code for a in refused} == {"overloaded"} and all(int(a.headers["Retry-After"]) >= 1 for a in refused)
@@ -71,7 +76,7 @@ def test_what_the_queue_cannot_take_is_told_to_come_back(serve):
 def test_a_question_that_waits_too_long_is_told_so(serve):
     service = serve("--threads", "1", env={"TIANKONG_LIMITS_DEADLINE": "20ms"})
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
-        answers = list(pool.map(lambda _: service.unix.fill(LONG), range(128)))
+        answers = list(pool.map(lambda _: service.unix.fill(long()), range(128)))
     late = [a for a in answers if a.status == 504]
     assert late and {a.status for a in answers} <= {200, 503, 504}
     assert {a.code for a in late} == {"deadline_exceeded"}
@@ -80,7 +85,7 @@ def test_a_question_that_waits_too_long_is_told_so(serve):
 
 def test_a_client_that_leaves_is_not_computed_for(serve):
     service = serve("--threads", "1", env={"TIANKONG_LIMITS_DEADLINE": "60s"})
-    body = json.dumps({"text": LONG}).encode()
+    body = json.dumps({"text": long()}).encode()
     head = b"POST /v1/fill HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
     for s in idle(service, 200):
         s.sendall(head + body)
@@ -111,7 +116,7 @@ def test_a_network_that_is_not_listed_is_refused(serve, tmp_path):
 def test_sigterm_lets_running_requests_finish(serve):
     service = serve("--threads", "1", env={"TIANKONG_LIMITS_DEADLINE": "60s"})
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        asked = [pool.submit(lambda: service.unix.fill(LONG).status) for _ in range(8)]
+        asked = [pool.submit(lambda: service.unix.fill(long()).status) for _ in range(8)]
         time.sleep(0.03)
         service.process.send_signal(signal.SIGTERM)
         assert [f.result() for f in asked] == [200] * 8

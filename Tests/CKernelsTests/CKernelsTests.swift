@@ -73,7 +73,8 @@ struct CKernelsTests {
                     activation: activation, cuts: cuts)
             }
             let whole = run(table.kernels, [])
-            #expect(near(whole, run(reference, []), 1e-5), "\(size) \(dtype) \(activation)")
+            // A vector's lane adds up 768 inputs, one after the other, and so does a sum its blocks.
+            #expect(near(whole, run(reference, []), 1e-5 * max(1, Float(k) / 768)), "\(size) \(dtype) \(activation)")
             #expect(whole == run(table.kernels, [n / 3, n / 2]), "another split, another value: \(size)")
         }
     }

@@ -26,7 +26,7 @@ struct BackgroundTests {
     private static let questions = (0..<24).map { Question(texts[$0 % texts.count], topK: 1 + $0 % 3 * 4) }
 
     private func fillMask(_ pool: WorkerPool, _ model: String = Places.defaultModel, sharing other: FillMask? = nil) throws -> FillMask {
-        try FillMask(try ModelContents(huggingFace: model), pool: pool, sharing: other)
+        try FillMask(try ModelContents(huggingFace: model), pool: pool, sharing: other, cacheBytes: 0)
     }
 
     private func bits(_ outcomes: [Result<Answer, EngineError>]) -> [Result<Bits, EngineError>] { outcomes.map { $0.map(Bits.init) } }

@@ -46,7 +46,7 @@ struct FillMaskTests {
     func sum() async throws {
         let everything = fillMask.contents.shape.vocabulary
         let answer = try await fillMask.answer(
-            Question("今天天气真[MASK]啊", topK: everything, candidates: .pieces))
+            Question("今天天气真[MASK]啊", topK: everything, candidates: .pieces, precision: .exact))
         let sum = answer.blanks[0].candidates.reduce(0.0) { $0 + Double($1.score) }
         #expect(abs(sum - 1) < 1e-4)
     }

@@ -45,27 +45,27 @@ struct ReferenceTests {
         }
     }
 
-    @Test("our own sentences get the reference's answers from the default model")
-    func defaultModel() async throws {
-        try await checkAnswers(Places.fixtures + "/fill.jsonl")
+    @Test("our own sentences get the reference's answers from the default model", arguments: Machine.all.filter { $0.threads == 2 })
+    func defaultModel(machine: Machine) async throws {
+        try await checkAnswers(Places.fixtures + "/fill.jsonl", machine)
     }
 
     @Test(
         "the golden sentences get the reference's answers from the default model",
-        .enabled(if: Places.golden != nil, "TIANKONG_GOLDEN is not set"))
-    func goldenDefaultModel() async throws {
-        try await checkAnswers(Places.golden! + "/mini.jsonl")
+        .enabled(if: Places.golden != nil, "TIANKONG_GOLDEN is not set"), arguments: Machine.all.filter { $0.threads == 2 })
+    func goldenDefaultModel(machine: Machine) async throws {
+        try await checkAnswers(Places.golden! + "/mini.jsonl", machine)
     }
 
     /// `{"text","ids","blanks":[{"position","top":[[id,piece,probability]…]}]}`
-    private func checkAnswers(_ path: String) async throws {
-        let pool = try WorkerPool()
+    private func checkAnswers(_ path: String, _ machine: Machine) async throws {
+        let pool = try machine.pool()
         defer { pool.stop() }
         let fillMask = try FillMask(try ModelContents(huggingFace: Places.defaultModel), pool: pool)
         let lines = try objects(in: path)
         #expect(!lines.isEmpty)
         for line in lines {
-            let question = Question(line["text"]!.string!, topK: 10, folding: .never, candidates: .pieces)
+            let question = Question(line["text"]!.string!, topK: 10, folding: .never, candidates: .pieces, precision: .exact)
             let answer = try await fillMask.answer(question)
             #expect(answer.tokens.map(Int.init) == line["ids"]!.elements!.map { $0.integer! })
             for (blank, reference) in zip(answer.blanks, line["blanks"]!.elements!) {

@@ -7,7 +7,7 @@ import Testing
 @Suite("the pool computes on fixed threads", .serialized)
 struct WorkerPoolTests {
     private func fillMask(_ pool: WorkerPool) throws -> FillMask {
-        try FillMask(try ModelContents(huggingFace: Places.defaultModel), pool: pool)
+        try FillMask(try ModelContents(huggingFace: Places.defaultModel), pool: pool, cacheBytes: 0)
     }
 
     @Test("beyond the queue's limit a question is refused at once, and those admitted are answered")
@@ -60,7 +60,7 @@ struct WorkerPoolTests {
         #expect(throws: EngineError.threads(65, limit: 64)) { try WorkerPool(threads: 65) }
     }
 
-    @Test("in the steady state a pass allocates nothing; waking the asker costs libdispatch two blocks")
+    @Test("in the steady state a pass allocates no more than the list of who asks; waking the asker costs libdispatch two blocks")
     func allocations() async throws {
         let pool = try WorkerPool(threads: 2)
         defer { pool.stop() }
@@ -69,6 +69,6 @@ struct WorkerPoolTests {
         for text in texts + texts { _ = try await fillMask.answer(Question(text)) }
         let before = tk_malloc_count()
         for _ in 0..<20 { for text in texts { _ = try await fillMask.answer(Question(text)) } }
-        #expect(tk_malloc_count() - before <= 2 * 20 * texts.count)
+        #expect(tk_malloc_count() - before <= 3 * 20 * texts.count)
     }
 }

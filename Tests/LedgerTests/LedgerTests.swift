@@ -249,7 +249,11 @@ struct LedgerTests {
     @Test("the writing process", .enabled(if: ProcessInfo.processInfo.environment["TIANKONG_TEST_WRITES"] != nil, "only as another test's second process"))
     func writes() throws {
         let ledger = try Ledger(try #require(ProcessInfo.processInfo.environment["TIANKONG_TEST_WRITES"]))
-        for number in 0..<200 { try ledger.append("other", ["n": .integer(Int64(number))], at: "t") }
+        for number in 0..<200 {
+            try ledger.append("other", ["n": .integer(Int64(number))], at: "t")
+            // So that it is still writing while the other process reads.
+            Thread.sleep(forTimeInterval: 0.001)
+        }
     }
 
     @Test("two processes: one reads while the other writes, both may write, and the chain holds throughout",

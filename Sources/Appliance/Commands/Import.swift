@@ -62,6 +62,7 @@ struct Import: AsyncParsableCommand {
             let version = try await store.add(
                 contents, release: release, fallback: folderName, origin: .imported, created: WallClock.timestamp(),
                 progress: bar.show)
+            await store.keepPacked(version, on: .pool)
             if before != version.fingerprint { Rollout.recordImport(state: state, from: before, to: version) }
             return .success(version)
         } catch { return .failure(error) }

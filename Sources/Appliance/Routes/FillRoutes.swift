@@ -20,7 +20,7 @@ struct FillRoutes: Sendable {
 
     /// `POST /` and `POST /models/{name}`, whatever the name.
     @Sendable func huggingFace(_ request: Request, _ context: Context) async throws -> Response {
-        let ask = try HuggingFaceRequest(try await appliance.json(request, context))
+        let ask = try HuggingFaceRequest(try await appliance.json(request, context), defaults: appliance.settings.model)
         let version = try appliance.version()
         let answers = try await answer(ask.questions, by: version, context)
         return response(ask.json(answers, tokenizer: version.fillMask.tokenizer), by: version)
@@ -34,7 +34,13 @@ struct FillRoutes: Sendable {
     }
 
     /// All of them, or the problem of the first that has one.
-    private func answer(_ questions: [Question], by version: Version, _ context: Context) async throws -> [Answer] {
+    private func answer(_ asked: [Question], by version: Version, _ context: Context) async throws -> [Answer] {
+        let client = context.client
+        let questions = asked.map { question in
+            var question = question
+            question.client = client
+            return question
+        }
         let outcomes = try await appliance.beforeDeadline(of: context) { await version.fillMask.answer(questions) }
         var answers: [Answer] = []
         for outcome in outcomes {

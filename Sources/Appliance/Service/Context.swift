@@ -21,6 +21,13 @@ struct Context: RequestContext {
     /// The address of who connected; nil on the local socket.
     var peer: String? { channel.remoteAddress?.ipAddress }
 
+    /// Who asks, as far as fairness in the queue goes: the address from beyond this machine, else the connection, for behind
+    /// the socket and the loopback are many.
+    var client: UInt64 {
+        if let peer, !peer.hasPrefix("127."), peer != "::1" { return UInt64(truncatingIfNeeded: peer.hashValue) }
+        return UInt64(UInt(bitPattern: ObjectIdentifier(channel as AnyObject).hashValue))
+    }
+
     private static let counter = Atomic<UInt64>(0)
     private static let process = UInt32.random(in: .min ... .max)
 
@@ -39,7 +46,7 @@ extension Context {
         _ time: Duration, else late: Problem, _ body: @escaping @Sendable () async throws -> Value
     ) async throws -> Value {
         let isLate = Late()
-        let work = Task(operation: body)
+        let work = Task(executorPreference: LoopExecutor(channel.eventLoop), operation: body)
         let timer = channel.eventLoop.scheduleTask(in: TimeAmount(time - (.now - arrived))) {
             isLate.flag.store(true, ordering: .releasing)
             work.cancel()

@@ -5,6 +5,7 @@ import Explain
 import Glibc
 import Hummingbird
 import Logging
+import NIOPosix
 import ServiceLifecycle
 import Synchronization
 import UnixSignals
@@ -126,7 +127,9 @@ private struct NamedServer<Inner: Service>: Service {
     let application: Inner
 
     func run() async throws {
-        do { try await application.run() } catch let error as CancellationError { throw error } catch {
+        do {
+            try await withTaskExecutorPreference(LoopExecutor(MultiThreadedEventLoopGroup.singleton.any())) { try await application.run() }
+        } catch let error as CancellationError { throw error } catch {
             throw CommandError.listener(address: name, reason: "\(error)")
         }
     }

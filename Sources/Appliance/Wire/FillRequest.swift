@@ -14,23 +14,20 @@ struct FillRequest: Sendable {
         let fields = try Fields(
             json, known: ["text", "top_k", "span", "targets", "temperature", "precision", "fold_case"])
         try Self.checkSpan(fields)
-        if let precision = try fields.choice("precision", Settings.Model.Precision.self), precision == .fast {
-            throw Problem(
-                .notBuilt, field: "precision", expected: "exact", found: "fast",
-                hint: Bilingual("leave it out", zh: "请省略该字段"))
-        }
+        let precision = try fields.choice("precision", Settings.Model.Precision.self) ?? defaults.precision
         let targets = try fields.texts("targets", atMost: 100)
         let folding = try fields.choice("fold_case", Settings.Model.FoldCase.self) ?? defaults.foldCase
         question = Question(
             try fields.text("text"), topK: try fields.integer("top_k", in: 1...100) ?? max(5, targets?.count ?? 0),
             targets: targets, temperature: Float(try fields.positive("temperature", atMost: 100) ?? 1),
-            folding: CaseFolding(folding))
+            folding: CaseFolding(folding), precision: Precision(precision))
     }
 
     /// A plain line of text, with the options of the command.
     init(text: String, topK: Int?, targets: [String]?, defaults: Settings.Model) {
         question = Question(
-            text, topK: topK ?? max(5, targets?.count ?? 0), targets: targets, folding: CaseFolding(defaults.foldCase))
+            text, topK: topK ?? max(5, targets?.count ?? 0), targets: targets, folding: CaseFolding(defaults.foldCase),
+            precision: Precision(defaults.precision))
     }
 
     /// One piece a blank is all there is yet; whole words are named as what they are: not built.
@@ -46,6 +43,15 @@ struct FillRequest: Sendable {
         case .integer, .real, .string:
             throw Problem(.outOfRange, field: "span", expected: expected, found: span.serialized)
         default: throw fields.wrong("span", expected, span)
+        }
+    }
+}
+
+extension Precision {
+    init(_ setting: Settings.Model.Precision) {
+        switch setting {
+        case .exact: self = .exact
+        case .fast: self = .fast
         }
     }
 }

@@ -1,3 +1,4 @@
+import ApplianceConfiguration
 import Engine
 import Explain
 import StrictJSON
@@ -13,7 +14,7 @@ struct HuggingFaceRequest: Sendable {
 
     static let mostInputs = 32
 
-    init(_ json: JSON) throws(Problem) {
+    init(_ json: JSON, defaults: Settings.Model) throws(Problem) {
         // `options` (use_cache, wait_for_model) is sent by clients and asks for nothing that we have.
         let fields = try Fields(json, known: ["inputs", "parameters", "options"])
         let texts: [String]
@@ -36,7 +37,8 @@ struct HuggingFaceRequest: Sendable {
         }
         // As the reference: no folding beyond the tokenizer's own, temperature 1, every piece a candidate.
         questions = texts.map {
-            Question($0, topK: topK, targets: targets, folding: .auto, candidates: .pieces)
+            Question(
+                $0, topK: topK, targets: targets, folding: .auto, candidates: .pieces, precision: Precision(defaults.precision))
         }
     }
 

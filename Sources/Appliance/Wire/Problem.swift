@@ -126,7 +126,7 @@ struct Problem: Error, Explained {
             case .overloaded: .overloaded
             case .cancelled: .deadlineExceeded
             case .stopped: .warming
-            case .isaMissing, .threads, .tensorMissing, .vocabulary, .notFinite: .internal
+            case .isaMissing, .threads, .tensorMissing, .packedMissing, .vocabulary, .notFinite: .internal
             }
         self.init(code, error)
     }
