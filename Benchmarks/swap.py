@@ -6,7 +6,7 @@ target as light fine-tuning does (the last quarter of the layers and the head mo
 spread), a patch to it, signs it, renames it into the drop folder while clients ask without pause, waits until the new
 version has answered, and goes back. Prints the receipts' steps (medians), the latencies during intakes beside those of
 the same load without any, failed requests, memory and disk. Needs numpy."""
-import argparse, http.client, json, os, pathlib, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
+import random, argparse, http.client, json, os, pathlib, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
 import numpy as np
 
 parser = argparse.ArgumentParser()
@@ -93,15 +93,18 @@ class Load:
     """Clients that ask without pause; every answer's time, and what failed."""
 
     def __init__(self, clients, tokens):
-        self.text = "[MASK]" + "字" * (tokens - 3)
+        self.characters = tokens - 3
         self.answers, self.failures, self.versions, self.running = [], [], set(), True
         self.threads = [threading.Thread(target=self.ask, daemon=True) for _ in range(clients)]
         for thread in self.threads:
             thread.start()
 
     def ask(self):
-        connection, body = Connection("localhost"), json.dumps({"text": self.text}).encode()
+        connection = Connection("localhost")
         while self.running:
+            # Every question another one: the same one is answered from a cache.
+            text = "[MASK]" + "".join(random.choices("的一是在不了有和人这中大为上个国我以要他时来用们", k=self.characters))
+            body = json.dumps({"text": text}).encode()
             started = time.perf_counter()
             try:
                 connection.request("POST", "/v1/fill", body, {"Content-Type": "application/json"})
