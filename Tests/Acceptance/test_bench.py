@@ -1,10 +1,11 @@
 """The command that measures, and the two precisions side by side."""
-import json, os, pathlib, subprocess
+import json, pathlib, time
 
 import pytest
 
-from conftest import BINARY, CLEAN, Service
+from conftest import Service
 
+FIXTURES = pathlib.Path(__file__).parents[1] / "Fixtures"
 KEYS = {"tokens", "batch", "threads", "precision", "isa", "min_ms", "p50_ms", "p99_ms", "tokens_per_s"}
 SENTENCES = [
     "画龙点[MASK]", "春风又绿江南[MASK]。", "温故而知[MASK]", "学而不思则[MASK]。", "今天天气很[MASK]。", "请把门[MASK]上。",
@@ -22,6 +23,12 @@ def test_bench_prints_an_object_for_each_shape(tiankong):
         assert KEYS <= set(row) and 0 < row["min_ms"] <= row["p50_ms"] <= row["p99_ms"]
 
 
+def test_bench_measures_each_batch_on_as_many_threads_as_it_is_told(tiankong):
+    result = tiankong("bench", "--tokens", "8", "--batch", "1,3", "--threads", "1", "--precision", "fast", "--json")
+    assert result.returncode == 0, result.stderr
+    assert [(row["batch"], row["threads"]) for row in map(json.loads, result.stdout.splitlines())] == [(1, 1), (3, 1)]
+
+
 @pytest.mark.parametrize("wrong", [["--tokens", "2"], ["--tokens", "many"], ["--batch", "0"], ["--precision", "turbo"], ["--shape", "gpt"], ["--threads", "0"]])
 def test_bench_names_what_it_does_not_know(tiankong, wrong):
     result = tiankong("bench", *wrong)
@@ -35,8 +42,28 @@ def test_bench_measures_what_lines_ask_for(tiankong):
     assert result.returncode == 0, result.stderr
     ready, times, logits = map(json.loads, result.stdout.splitlines())
     assert ready["ready"] and len(times["ms"]) == 5 and len(logits["logits"]) == 1
-    bad = tiankong("bench", "--lines", "--precision", "fast", input="no line\n")
-    assert bad.returncode == 65 and bad.stderr
+
+
+@pytest.mark.parametrize("line,word", [
+    ("no line", "JSON"), ('{"batch":0}', "batch"), ('{"tokens":2}', "tokens"), ('{"nonsense":1}', "nonsense"), ('{"ids":[[2,-1,3]]}', "ids"),
+    ('{"ids":[[2,999999,3]]}', "ids"),
+])
+def test_bench_ends_at_a_line_that_it_does_not_understand(tiankong, line, word):
+    good = json.dumps({"tokens": 9, "runs": 3, "warm_seconds": 0.01})
+    result = tiankong("bench", "--lines", "--precision", "fast", input=f"{good}\n{line}\n{good}\n")
+    assert result.returncode == 65 and word in result.stderr and "Fatal" not in result.stderr, result
+    assert len(result.stdout.splitlines()) == 2
+
+
+def test_logits_of_lines_are_those_of_both_precisions_nearly(tiankong):
+    ids = [[2, 4, 300, 3], [2, 310, 320, 4, 330, 3]]
+    fast, exact = (
+        json.loads(tiankong("bench", "--lines", "--precision", p, input=json.dumps({"ids": ids}) + "\n").stdout.splitlines()[1])["logits"]
+        for p in ("fast", "exact"))
+    assert len(fast) == len(exact) == 2
+    for a, b in zip(fast, exact):
+        dot, one, other = (sum(x * y for x, y in zip(*pair)) for pair in ((a, b), (a, a), (b, b)))
+        assert len(a) == len(b) and a != b and dot / (one * other) ** 0.5 > 0.998
 
 
 def test_both_precisions_answer_and_agree(service):
@@ -62,13 +89,22 @@ def test_the_same_question_again_has_the_same_answer(service):
 
 def test_scores_do_not_depend_on_the_number_of_threads(tmp_path):
     answers = []
-    for threads in (1, 2, 3):
-        folder = tmp_path / str(threads)
+    for arguments, env in ((["--threads", "1"], {}), (["--threads", "3"], {}), ([], {"TIANKONG_MODEL_THREADS": "1"}), ([], {"TIANKONG_MODEL_THREADS": "2"})):
+        folder = tmp_path / str(len(answers))
         folder.mkdir()
-        service = Service(folder, ["--threads", str(threads)])
+        service = Service(folder, arguments, env=env)
+        assert service.unix.get("/v1/status").json["threads"] == int((arguments or list(env.values()))[-1])
         answers.append([service.unix.post("/v1/fill", {"text": text}).json["blanks"] for text in SENTENCES])
         service.stop()
-    assert answers[0] == answers[1] == answers[2]
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_an_import_without_a_service_packs_too(tiankong, tmp_path):
+    assert tiankong("import", FIXTURES / "tiny-tied").returncode == 0
+    files = {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in packed(tmp_path)}
+    assert len(files) == 13
+    Service(tmp_path).stop()
+    assert {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in packed(tmp_path)} == files
 
 
 def packed(folder):
@@ -91,19 +127,26 @@ def test_packed_files_that_are_missing_or_cut_off_are_made_anew(tmp_path):
     assert {file: file.read_bytes() for file in packed(tmp_path)} == contents
 
 
-def test_a_packed_file_with_a_wrong_byte_is_found_and_made_anew(tmp_path):
-    Service(tmp_path).stop()
+def test_a_packed_file_with_a_wrong_byte_is_found_and_made_anew_while_the_service_answers(tmp_path):
+    service = Service(tmp_path)
+    before = service.unix.post("/v1/fill", {"text": SENTENCES[0]}).json["blanks"]
     file = packed(tmp_path)[3]
     right = file.read_bytes()
-    file.write_bytes(right[:1000] + bytes([right[1000] ^ 64]) + right[1001:])
+    # In place, under the running service; the next one finds it.
+    with open(file, "r+b") as f:
+        f.seek(1000)
+        f.write(bytes([right[1000] ^ 64]))
+    assert service.unix.post("/v1/fill", {"text": SENTENCES[1]}).status == 200
+    service.stop()
     service = Service(tmp_path)
-    for _ in range(200):
-        if file.exists() and file.read_bytes() == right:
-            break
-        service.process.poll()
-        __import__("time").sleep(0.1)
-    assert file.read_bytes() == right and any("packed anew" in line for line in service.log)
-    assert service.unix.post("/v1/fill", {"text": SENTENCES[0]}).status == 200
+    end = time.monotonic() + 30
+    while not (file.exists() and file.read_bytes() == right and any("packed anew" in line for line in service.log)):
+        assert time.monotonic() < end, "".join(service.log)
+        assert service.unix.post("/v1/fill", {"text": SENTENCES[2]}).status == 200
+        time.sleep(0.05)
+    while service.unix.post("/v1/fill", {"text": SENTENCES[0]}).json["blanks"] != before:
+        assert time.monotonic() < end
+        time.sleep(0.05)
     service.stop()
 
 

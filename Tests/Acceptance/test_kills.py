@@ -20,12 +20,18 @@ def whole(site):
 def test_a_service_killed_at_any_moment_of_an_intake_serves_the_old_version_or_the_new_and_takes_the_patch_in_later(tmp_path):
     moments, seen = random.Random(5), set()
     site = Site(tmp_path, base=DEFAULT)
-    base = site.base
+    # How long an intake takes here, so that kills come before its end and after.
+    first = site.patch()
+    began = time.monotonic()
+    site.commit(first)
+    took = time.monotonic() - began
+    site.restart()
+    base = site.live()
     for round in range(8):
         patch = site.patch()
         path = site.put(patch.path)
         for _ in range(2):
-            time.sleep(moments.uniform(0, 0.12))
+            time.sleep(moments.uniform(0, 2 * took))
             site.kill()
             site.start()
             found = site.live()
