@@ -34,8 +34,8 @@ public enum EngineError: Explained, Equatable {
             Bilingual("tensor \(name): expected in the model, found nothing", zh: "张量 \(name)：模型中没有")
         case .packedMissing(let name, let expected, let found):
             Bilingual(
-                "packed \(name): expected a multiple of \(expected) bytes, found \(found)",
-                zh: "打包矩阵 \(name)：应为 \(expected) 字节的倍数，实为 \(found)")
+                "packed \(name): expected \(expected) bytes or twice as many, found \(found)",
+                zh: "打包矩阵 \(name)：应为 \(expected) 字节或其两倍，实为 \(found)")
         case .vocabulary(let error), .text(let error): error.message
         case .noBlank:
             Bilingual("text: expected at least one [MASK], found none", zh: "文本：至少要有一个 [MASK]，实际没有")

@@ -170,8 +170,7 @@ private struct WeightReader {
     /// - Parameter matrix: the tensor's name; how many planes there are is seen from the bytes.
     private func packed(_ dense: Dense, _ matrix: String) throws(EngineError) -> PackedDense {
         let plane = Kernels.packedBytes(outputs: dense.outputs, inputs: dense.inputs)
-        guard let bytes = packed[matrix], let address = bytes.addressWhileHeld.baseAddress, bytes.count > 0,
-            bytes.count % plane == 0
+        guard let bytes = packed[matrix], let address = bytes.addressWhileHeld.baseAddress, [plane, 2 * plane].contains(bytes.count)
         else { throw .packedMissing(matrix, expected: plane, found: packed[matrix]?.count ?? 0) }
         return PackedDense(
             weight: address, planes: bytes.count / plane, bias: dense.bias, outputs: dense.outputs, inputs: dense.inputs)

@@ -176,11 +176,14 @@ private struct Layer {
     }
 
     func quantised(
-        _ kernels: tk_kernels, _ x: QuantisedRows, depth: Int, shift: Int, columns: [Range<Int>]? = nil
+        _ kernels: tk_kernels, _ x: QuantisedRows, rows: Range<Int>? = nil, depth: Int, shift: Int, columns: [Range<Int>]? = nil
     ) -> QuantisedRows {
-        let y = QuantisedRows(kernels, rows: x.rows, columns: matrix.outputs, depth: depth, shift: shift)
+        let rows = rows ?? 0..<x.rows
+        let y = QuantisedRows(kernels, rows: rows.count, columns: matrix.outputs, depth: depth, shift: shift)
         var raw = y.raw()
-        run(kernels, x.raw(), rows: x.rows, first: 0, y: nil, ldy: 0, ranges: columns ?? [0..<matrix.outputs], &raw)
+        run(
+            kernels, x.raw(from: rows.lowerBound), rows: rows.count, first: rows.lowerBound, y: nil, ldy: 0,
+            ranges: columns ?? [0..<matrix.outputs], &raw)
         expect(y.isIntact)
         return y
     }
@@ -193,18 +196,18 @@ private struct Sample: CustomStringConvertible {
     let bias, residual: [Float]?
     let activation: tk_activation
 
-    init(_ dice: inout Dice, n: ClosedRange<Int> = 1...400, k: ClosedRange<Int> = 1...900) {
-        m = .random(in: 1...19, using: &dice)
+    init(_ dice: inout Dice, m: ClosedRange<Int> = 1...19, n: ClosedRange<Int> = 1...400, k: ClosedRange<Int> = 1...900) {
+        self.m = .random(in: m, using: &dice)
         self.n = .random(in: n, using: &dice)
         self.k = .random(in: k, using: &dice)
         planes = .random(in: 1...2, using: &dice)
         depth = .random(in: 1...2, using: &dice)
         shift = Bool.random(using: &dice) ? 5 : 7
-        x = dice.floats(m * self.k, in: shift == 7 ? -3...3 : -0.17...3)
+        x = dice.floats(self.m * self.k, in: shift == 7 ? -3...3 : -0.17...3)
         let most = 1 / Float(self.k).squareRoot()
         w = dice.floats(self.n * self.k, in: -most...most)
         bias = Bool.random(using: &dice) ? dice.floats(self.n) : nil
-        residual = Bool.random(using: &dice) ? dice.floats(m * self.n) : nil
+        residual = Bool.random(using: &dice) ? dice.floats(self.m * self.n) : nil
         activation = [TK_IDENTITY, TK_GELU, TK_GELU_TANH, TK_RELU].randomElement(using: &dice)!
     }
 
@@ -371,6 +374,31 @@ struct PackedTests {
         }
     }
 
+    @Test("the same of layers as deep as a large model's, and of as many rows as are computed together", arguments: InstructionSet.vectors)
+    func large(table: InstructionSet) {
+        var dice = Dice(14)
+        for (rows, inputs) in [(1...5, 901...1700), (33...70, 1...300), (100...140, 700...900)] as [(ClosedRange<Int>, ClosedRange<Int>)] {
+            for _ in 0..<3 {
+                let sample = Sample(&dice, m: rows, n: 49...150, k: inputs)
+                let (layer, x) = (sample.layer(table.kernels), sample.rows(table.kernels))
+                let whole = layer(table.kernels, x)
+                expect(near(whole, sample.layer(reference)(reference, sample.rows(reference)), 1e-5), "\(sample)")
+                expect(layer(table.kernels, x, columns: cuts(of: sample.n, &dice)) == whole, "\(sample)")
+                let ld = sample.n + 3
+                for row in 0..<sample.m {
+                    expect(layer(table.kernels, x, rows: row..<row + 1) == Array(whole[row * ld..<(row + 1) * ld]), "row \(row) of \(sample)")
+                }
+                let codes = layer.quantised(table.kernels, x, depth: sample.depth, shift: 5)
+                for row in [0, sample.m / 2, sample.m - 1] {
+                    let alone = layer.quantised(table.kernels, x, rows: row..<row + 1, depth: sample.depth, shift: 5)
+                    let (size, groups) = (codes.depth * codes.groups * 64, codes.depth * codes.groups)
+                    expect(alone.plainCodes == Array(codes.plainCodes[row * size..<(row + 1) * size]), "row \(row) of \(sample)")
+                    expect(alone.plainScales == Array(codes.plainScales[row * groups..<(row + 1) * groups]), "row \(row) of \(sample)")
+                }
+            }
+        }
+    }
+
     @Test("columns that are not asked for are not touched", arguments: InstructionSet.all)
     func untouched(table: InstructionSet) {
         var dice = Dice(7)
@@ -471,7 +499,7 @@ struct PackedTests {
                         }
                     }
                     // And through a layer that goes out as codes.
-                    for activation in [TK_IDENTITY, TK_GELU, TK_GELU_TANH] {
+                    for activation in [TK_IDENTITY, TK_GELU, TK_GELU_TANH, TK_RELU] {
                         var next = layer
                         next.activation = activation
                         let rows = QuantisedRows(table.kernels, spoiled, rows: m, columns: k, depth: depth, shift: shift)
@@ -523,6 +551,29 @@ struct PackedTests {
                 }
             }
             expect((off / all).squareRoot() <= allowed, "planes \(planes), depth \(depth): \((off / all).squareRoot())")
+        }
+    }
+
+    @Test("of rows that eight bits hold exactly, what is off is the weights' part alone, and a second plane takes it away", arguments: InstructionSet.all)
+    func weightsPart(table: InstructionSet) {
+        var dice = Dice(15)
+        let (m, n, k) = (5, 100, 777)
+        // The largest of each group makes its scale 1.
+        let x = (0..<m * k).map { $0 % k % 64 == 0 ? 127 : Float(Int.random(in: -127...127, using: &dice)) }
+        let w = dice.floats(n * k)
+        let rows = QuantisedRows(table.kernels, x, rows: m, columns: k, depth: 1, shift: 7)
+        expect(rows.values == x)
+        for (planes, allowed) in [(1, 0.008), (2, 0.0001)] as [(Int, Double)] {
+            let y = dense(Layer(matrix: Matrix(table.kernels, w, outputs: n, inputs: k, planes: planes))(table.kernels, rows), n)
+            var off = 0.0, all = 0.0
+            for row in 0..<m {
+                for column in 0..<n {
+                    let exact = (0..<k).reduce(0.0) { $0 + Double(x[row * k + $1]) * Double(w[column * k + $1]) }
+                    off += (Double(y[row * n + column]) - exact) * (Double(y[row * n + column]) - exact)
+                    all += exact * exact
+                }
+            }
+            expect((off / all).squareRoot() <= allowed, "planes \(planes): \((off / all).squareRoot())")
         }
     }
 }

@@ -256,11 +256,6 @@ struct FastTests {
         }
     }
 
-    private func tensor(_ name: String, _ shape: [Int], _ values: [Float]) throws -> StoredTensor {
-        let bytes = values.withUnsafeBytes { from in HeapBytes(count: from.count) { $0.copyMemory(from: from) } }
-        return try StoredTensor(name: name, dtype: .f32, shape: shape, bytes: bytes)
-    }
-
     private func contents(_ other: ModelContents, changing tensors: [StoredTensor]) throws -> ModelContents {
         let changed = Set(tensors.map(\.name))
         return try ModelContents(
@@ -275,13 +270,13 @@ struct FastTests {
         for name in [norm + ".weight", norm + ".bias"] {
             var values = floats(other[name]!)
             for channel in channels { values[channel] *= 50 }
-            changed.append(try tensor(name, other[name]!.shape, values))
+            changed.append(try StoredTensor(name, other[name]!.shape, values))
         }
         for name in readers {
             let shape = other[name]!.shape
             var values = floats(other[name]!)
             for row in 0..<shape[0] { for channel in channels { values[row * shape[1] + channel] /= 50 } }
-            changed.append(try tensor(name, shape, values))
+            changed.append(try StoredTensor(name, shape, values))
         }
         return try contents(other, changing: changed)
     }
@@ -303,33 +298,10 @@ struct FastTests {
         }
     }
 
-    /// One of random weights whose encoder is too large for sixteen bits.
-    private func large() throws -> ModelContents {
-        let small = try ModelContents(huggingFace: "\(Places.fixtures)/tiny-tied")
-        let shape = ModelShape(
-            layers: 3, hidden: 768, heads: 12, feedForward: 3072, positions: 64, types: 2, vocabulary: small.pieces.count,
-            activation: .gelu, epsilon: 1e-12)
-        var state: UInt64 = 1
-        func random() -> Float {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            return Float(state >> 40) / Float(1 << 23) - 1
-        }
-        let tensors = try shape.expectedTensors(tied: true).map { name, sizes in
-            let isNorm = name.hasSuffix("LayerNorm.weight")
-            let size: Float = name.hasSuffix("embeddings.weight") ? 0.3 : 0.06
-            let count = sizes.reduce(1, *)
-            return try tensor(name, sizes, [Float](unsafeUninitializedCapacity: count) { values, filled in
-                for index in 0..<count { values[index] = isNorm ? 1 + 0.2 * random() : size * random() }
-                filled = count
-            })
-        }
-        return try ModelContents(
-            shape: shape, tokenizer: small.tokenizer, pieces: small.pieces, tensors: tensors, calibration: nil, release: nil, epoch: 0)
-    }
-
     @Test("a large model, in eight bits alone: near the exact path, and the same beside others and on any number of threads")
     func largeModel() async throws {
-        let contents = try large()
+        // Too large for sixteen bits.
+        let contents = try ModelContents.random(layers: 3, hidden: 768, heads: 12, feedForward: 3072)
         let sequences = try withExtendedLifetime(contents) { () -> [[Int32]] in
             let lines = try ReferenceLogits.all(in: Places.fixtures).filter { $0.model == "tiny-tied" && $0.ids.count <= 64 }
             return Array(lines.map(\.ids).prefix(6))

@@ -22,7 +22,7 @@ struct ModelSwitchTests {
         func version(_ name: String, epoch: Int) throws -> Version {
             let contents = try tiny(name)
             return Version(
-                fillMask: try FillMask(contents, pool: pool), fingerprint: contents.fingerprint, release: name, epoch: epoch,
+                fillMask: try FillMask(contents, pool: pool, cacheBytes: 0), fingerprint: contents.fingerprint, release: name, epoch: epoch,
                 line: contents.fingerprint)
         }
         one = try version("tiny-tied", epoch: 1)
