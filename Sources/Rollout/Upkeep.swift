@@ -82,8 +82,13 @@ extension Rollout {
         PackedVersion(manifest, contents, in: store).remove(found)
         note(.error, "packed anew", [("version", manifest.release), ("tensor", found[0].tensor.name)])
         await store.keepPacked(manifest, isa: isa, on: .background)
-        guard let version = try? Version(manifest, in: store, pool: pool, sharing: models.live) else { return }
-        models.renew(version)
+        // Files are shared: whoever else has the old ones mapped gets the new ones too.
+        for open in [models.live, models.snapshot] {
+            guard let open, let manifest = kept[open.fingerprint],
+                let version = try? Version(manifest, in: store, pool: pool, sharing: open)
+            else { continue }
+            models.renew(version)
+        }
     }
 
     private func leaveDamagedLive() async {

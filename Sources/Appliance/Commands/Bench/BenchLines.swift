@@ -1,6 +1,7 @@
 import ModelFormat
 import Engine
 import StrictJSON
+import Tokenizer
 
 /// Measurements asked for line by line, so that a script can take turns between this and other runtimes.
 ///
@@ -35,12 +36,15 @@ struct BenchLines {
 
     private func logits(_ request: JSON) async throws -> JSON {
         let fields = try Fields(request, known: ["ids"])
-        let vocabulary = fillMask.contents.shape.vocabulary
-        let sequences = try (request["ids"]?.elements ?? []).map { row in
-            try (row.elements ?? []).map { id in
-                guard let id = id.integer, (0..<vocabulary).contains(id) else { throw fields.wrong("ids", "ids of the vocabulary", id) }
-                return Int32(id)
-            }
+        let shape = fillMask.contents.shape
+        guard let rows = request["ids"]?.elements, !rows.isEmpty else { throw fields.wrong("ids", "a list of lists", request["ids"] ?? .null) }
+        let mask = Int(fillMask.tokenizer.vocabulary.mask)
+        let sequences = try rows.map { row in
+            let ids = row.elements?.compactMap(\.integer) ?? []
+            guard ids.count == row.elements?.count, (1...shape.positions).contains(ids.count), ids.contains(mask),
+                ids.allSatisfy({ (0..<shape.vocabulary).contains($0) })
+            else { throw fields.wrong("ids", "1 to \(shape.positions) ids of the vocabulary with a [MASK] among them", row) }
+            return ids.map { Int32($0) }
         }
         let logits = try await fillMask.logits(sequences, precision: precision)
         return ["logits": .array(logits.map { row in JSON.array(row.map { JSON.real(Double($0)) }) })]
