@@ -6,7 +6,7 @@ target as light fine-tuning does (the last quarter of the layers and the head mo
 spread), a patch to it, signs it, renames it into the drop folder while clients ask without pause, waits until the new
 version has answered, and goes back. Prints the receipts' steps (medians), the latencies during intakes beside those of
 the same load without any, failed requests, memory and disk. Needs numpy."""
-import random, argparse, http.client, json, os, pathlib, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
+import argparse, http.client, json, os, pathlib, random, shutil, socket, statistics, subprocess, sys, tempfile, threading, time
 import numpy as np
 
 parser = argparse.ArgumentParser()

@@ -50,15 +50,15 @@ ALWAYS vf gelu(vf x) {
  * stands for all beyond. */
 ALWAYS vf quick_gelu(vf x) {
     const vf near = least_of(all(4.2f), most_of(all(-4.2f), x)), square = near * near;
-    vf p = all(4.923777781e-11f);
-    p = fused(p, square, all(-4.795629409e-09f));
-    p = fused(p, square, all(2.072465608e-07f));
-    p = fused(p, square, all(-5.289545591e-06f));
-    p = fused(p, square, all(8.983574972e-05f));
-    p = fused(p, square, all(-1.086457857e-03f));
-    p = fused(p, square, all(9.740936344e-03f));
-    p = fused(p, square, all(-6.622207053e-02f));
-    p = fused(p, square, all(3.988345748e-01f));
+    vf p = all(4.923721409e-11f);
+    p = fused(p, square, all(-4.795590845e-09f));
+    p = fused(p, square, all(2.072454887e-07f));
+    p = fused(p, square, all(-5.289530068e-06f));
+    p = fused(p, square, all(8.983562547e-05f));
+    p = fused(p, square, all(-1.086457323e-03f));
+    p = fused(p, square, all(9.740935272e-03f));
+    p = fused(p, square, all(-6.622206997e-02f));
+    p = fused(p, square, all(3.988345752e-01f));
     return x * fused(near, p, all(0.5f));
 }
 

@@ -18,9 +18,15 @@ extension ModelStore {
     public func keepPacked(_ bytes: SharedBytes, of tensor: Digest, form: String) throws(StoreError) {
         try onDisk { () throws(DiskError) in
             try disk.makeFolder(layout.packedFolder)
-            let path = layout.packed(tensor, form)
-            try bytes.withBytes { raw throws(DiskError) in try disk.writeNew(raw, to: path + ".partial") }
-            try disk.renameUnsynced(path + ".partial", to: path)
+            let path = layout.packed(tensor, form), partial = path + ".partial"
+            do throws(DiskError) {
+                try bytes.withBytes { raw throws(DiskError) in try disk.writeNew(raw, to: partial) }
+                try disk.renameUnsynced(partial, to: path)
+            } catch {
+                // What is done without is not kept in half either: the disk may be full.
+                try? disk.remove(partial)
+                throw error
+            }
         }
     }
 
@@ -43,11 +49,8 @@ extension ModelStore {
 }
 
 extension VersionManifest {
-    /// Names of tensors that have other bytes than in `other`, or that it has not.
-    public func changed(since other: VersionManifest) -> Set<String> {
-        let before = Dictionary(other.tensors.map { ($0.entry.name, $0.entry.digest) }) { first, _ in first }
-        return Set(tensors.filter { before[$0.entry.name] != $0.entry.digest }.map(\.entry.name))
-    }
+    /// Names of tensors that patches have changed since the line began.
+    public var learned: Set<String> { Set(tensors.filter(\.isLearned).map(\.entry.name)) }
 
     /// Of a tensor's bytes; nil where the version has no tensor of that name.
     public func digest(of tensor: String) -> Digest? { tensors.first { $0.entry.name == tensor }?.entry.digest }

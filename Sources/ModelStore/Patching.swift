@@ -86,11 +86,11 @@ extension ModelStore {
         // Rows over rows would have to be looked up twice; such a tensor is written whole.
         guard let rows = merged.rows, let source, source.rows == nil else {
             try write(merged.bytes, digest: frame.result, to: layout.tensor(frame.result))
-            return .init(entry: entry)
+            return .init(entry: entry, isLearned: true)
         }
         let payload = rows.bytes.withBytes { Digest(of: $0) }
         try write(rows.bytes, digest: payload, to: layout.rows(payload))
-        return .init(entry: entry, rows: .init(source: source.entry.digest, payload: payload))
+        return .init(entry: entry, rows: .init(source: source.entry.digest, payload: payload), isLearned: true)
     }
 
     private func write(_ bytes: SharedBytes, digest: Digest, to path: String) throws(StoreError) {

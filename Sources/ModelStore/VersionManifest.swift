@@ -26,6 +26,9 @@ public struct VersionManifest: Sendable {
         let entry: TensorEntry
         /// nil: a file of its own, named by its digest. Else the bytes are another tensor's with some rows changed.
         var rows: Rows?
+        /// A patch changed it, this version's or one before on its line. Said here, for the version that the line began with
+        /// is not kept for ever.
+        var isLearned = false
 
         struct Rows: Sendable {
             let source: Digest
@@ -83,6 +86,7 @@ extension VersionManifest {
                         "sha256": .string("\(tensor.entry.digest)"),
                         "rows": tensor.rows.map { ["source": .string("\($0.source)"), "payload": .string("\($0.payload)")] }
                             ?? .null,
+                        "learned": .bool(tensor.isLearned),
                     ]
                 }),
         ]
@@ -183,7 +187,8 @@ private struct Reader {
                     entry: TensorEntry(
                         name: try reader.string("name"), dtype: dtype, shape: shape,
                         digest: try reader.digest("sha256", Digest.init)),
-                    rows: try reader.rows()))
+                    // Manifests written before eight bits say nothing of it.
+                    rows: try reader.rows(), isLearned: element["learned"]?.bool ?? false))
         }
         return tensors
     }

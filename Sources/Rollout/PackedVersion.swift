@@ -12,13 +12,7 @@ struct PackedVersion {
 
     init(_ manifest: VersionManifest, _ contents: ModelContents, in store: ModelStore) {
         (self.store, self.manifest) = (store, manifest)
-        matrices = PackedMatrix.all(of: contents, learned: Self.learned(manifest, in: store))
-    }
-
-    /// Tensors that are not what they were when the line began; none where that version is no longer kept.
-    private static func learned(_ manifest: VersionManifest, in store: ModelStore) -> Set<String> {
-        guard manifest.fingerprint != manifest.line, let first = try? store.manifest(of: manifest.line) else { return [] }
-        return manifest.changed(since: first)
+        matrices = PackedMatrix.all(of: contents, learned: manifest.learned)
     }
 
     /// Mapped; what has no file is packed here and now, in memory.
@@ -36,7 +30,12 @@ struct PackedVersion {
 
     /// Writes the files that are missing. A disk that refuses one does not matter: see `weights`.
     func keep(isa: ISA, on place: Lanes.Place) async {
-        let missing = matrices.filter { file(of: $0) == nil }.sorted { $0.byteCount > $1.byteCount }
+        // Tensors of equal bytes share a file, which one lane alone may write.
+        var names: Set<String> = []
+        let missing = matrices.filter { matrix in
+            guard file(of: matrix) == nil, let digest = manifest.digest(of: matrix.tensor.name) else { return false }
+            return names.insert("\(digest).\(matrix.form)").inserted
+        }.sorted { $0.byteCount > $1.byteCount }
         _ = await Lanes.map(missing, on: place) { matrix in
             guard let digest = manifest.digest(of: matrix.tensor.name), let bytes = try? matrix.packed(isa: isa) else { return }
             try? store.keepPacked(bytes, of: digest, form: matrix.form)

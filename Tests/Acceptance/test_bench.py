@@ -29,7 +29,7 @@ def test_bench_measures_each_batch_on_as_many_threads_as_it_is_told(tiankong):
     assert [(row["batch"], row["threads"]) for row in map(json.loads, result.stdout.splitlines())] == [(1, 1), (3, 1)]
 
 
-@pytest.mark.parametrize("wrong", [["--tokens", "2"], ["--tokens", "many"], ["--batch", "0"], ["--precision", "turbo"], ["--shape", "gpt"], ["--threads", "0"]])
+@pytest.mark.parametrize("wrong", [["--tokens", "2"], ["--tokens", "many"], ["--batch", "0"], ["--precision", "turbo"], ["--shape", "gpt"], ["--threads", "0"], ["--tokens", ","], ["--tokens", ""], ["--tokens", "400"], ["--lines"]])
 def test_bench_names_what_it_does_not_know(tiankong, wrong):
     result = tiankong("bench", *wrong)
     assert result.returncode == 64 and wrong[0].strip("-") in result.stderr, result.stderr
@@ -46,7 +46,8 @@ def test_bench_measures_what_lines_ask_for(tiankong):
 
 @pytest.mark.parametrize("line,word", [
     ("no line", "JSON"), ('{"batch":0}', "batch"), ('{"tokens":2}', "tokens"), ('{"nonsense":1}', "nonsense"), ('{"ids":[[2,-1,3]]}', "ids"),
-    ('{"ids":[[2,999999,3]]}', "ids"),
+    ('{"ids":[[2,999999,3]]}', "ids"), ('{"ids":7}', "ids"), ('{"ids":[7]}', "ids"), ('{"ids":[[2,300,3]]}', "ids"),
+    ('{"ids":[[' + ",".join(["4"] * 600) + "]]}", "ids"),
 ])
 def test_bench_ends_at_a_line_that_it_does_not_understand(tiankong, line, word):
     good = json.dumps({"tokens": 9, "runs": 3, "warm_seconds": 0.01})

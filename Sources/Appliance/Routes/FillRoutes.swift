@@ -13,7 +13,7 @@ struct FillRoutes: Sendable {
     @Sendable func fill(_ request: Request, _ context: Context) async throws -> Response {
         let ask = try FillRequest(try await appliance.json(request, context), defaults: appliance.settings.model)
         let version = try appliance.version()
-        let answer = try await answer([ask.question], by: version, context)[0]
+        let answer = try await answer([ask.question], by: version, request, context)[0]
         return response(
             answer.json(version: version, elapsed: .now - context.arrived, requestID: context.requestID), by: version)
     }
@@ -22,7 +22,7 @@ struct FillRoutes: Sendable {
     @Sendable func huggingFace(_ request: Request, _ context: Context) async throws -> Response {
         let ask = try HuggingFaceRequest(try await appliance.json(request, context), defaults: appliance.settings.model)
         let version = try appliance.version()
-        let answers = try await answer(ask.questions, by: version, context)
+        let answers = try await answer(ask.questions, by: version, request, context)
         return response(ask.json(answers, tokenizer: version.fillMask.tokenizer), by: version)
     }
 
@@ -34,8 +34,8 @@ struct FillRoutes: Sendable {
     }
 
     /// All of them, or the problem of the first that has one.
-    private func answer(_ asked: [Question], by version: Version, _ context: Context) async throws -> [Answer] {
-        let client = context.client
+    private func answer(_ asked: [Question], by version: Version, _ request: Request, _ context: Context) async throws -> [Answer] {
+        let client = Access.turnKey(request, context, appliance.settings.access)
         let questions = asked.map { question in
             var question = question
             question.client = client

@@ -43,6 +43,19 @@ enum Access {
         return hops.first ?? peer
     }
 
+    static func isLoopback(_ address: String) -> Bool {
+        address == "::1" || address.hasPrefix("127.") || address.hasPrefix("::ffff:127.")
+    }
+
+    /// Who asks, as far as fairness in the queue goes: the address where it is from beyond this machine, else the
+    /// connection, for behind the socket and the loopback are many.
+    static func turnKey(_ request: Request, _ context: Context, _ access: Settings.Access) -> UInt64 {
+        if let address = clientAddress(request, context, access), !isLoopback(address) {
+            return UInt64(truncatingIfNeeded: address.hashValue)
+        }
+        return UInt64(truncatingIfNeeded: ObjectIdentifier(context.channel as AnyObject).hashValue)
+    }
+
     private static func ourNames(_ access: Settings.Access, _ context: Context) -> [String] {
         access.hosts + ["localhost", machineName]
     }

@@ -21,13 +21,6 @@ struct Context: RequestContext {
     /// The address of who connected; nil on the local socket.
     var peer: String? { channel.remoteAddress?.ipAddress }
 
-    /// Who asks, as far as fairness in the queue goes: the address from beyond this machine, else the connection, for behind
-    /// the socket and the loopback are many.
-    var client: UInt64 {
-        if let peer, !peer.hasPrefix("127."), peer != "::1" { return UInt64(truncatingIfNeeded: peer.hashValue) }
-        return UInt64(UInt(bitPattern: ObjectIdentifier(channel as AnyObject).hashValue))
-    }
-
     private static let counter = Atomic<UInt64>(0)
     private static let process = UInt32.random(in: .min ... .max)
 

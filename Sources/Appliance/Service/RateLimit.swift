@@ -28,7 +28,7 @@ struct RateLimit: RouterMiddleware {
     func handle(
         _ request: Request, context: Context, next: (Request, Context) async throws -> Response
     ) async throws -> Response {
-        if let client = Access.clientAddress(request, context, access), !Self.isLoopback(client),
+        if let client = Access.clientAddress(request, context, access), !Access.isLoopback(client),
             !take(client, at: context.arrived)
         {
             throw Problem(
@@ -37,8 +37,6 @@ struct RateLimit: RouterMiddleware {
         }
         return try await next(request, context)
     }
-
-    private static func isLoopback(_ address: String) -> Bool { address == "::1" || address.hasPrefix("127.") }
 
     private func take(_ peer: String, at now: ContinuousClock.Instant) -> Bool {
         table.buckets.withLock { buckets in

@@ -60,6 +60,9 @@ struct Bench: AsyncParsableCommand {
         if model != nil, shape != nil {
             throw ValidationError(say("--model and --shape exclude each other", zh: "--model 与 --shape 不能同时使用"))
         }
+        if lines, try precisions().count > 1 {
+            throw ValidationError(say("--lines: expected --precision fast or exact, found both", zh: "--lines：--precision 应为 fast 或 exact，实为 both"))
+        }
         _ = try (numbers(tokens, "--tokens", 3...512), numbers(batch, "--batch", 1...256), precisions())
     }
 
@@ -69,12 +72,16 @@ struct Bench: AsyncParsableCommand {
         let pool = try WorkerPool.configured(settings)
         let fillMask = try FillMask(try contents(), pool: pool)
         if lines { return try await BenchLines(fillMask: fillMask, precision: precisions()[0]).serve() }
+        // Only the default may reach beyond a small model's positions.
+        let positions = fillMask.contents.shape.positions
+        let lengths = try numbers(tokens, "--tokens", 3...512).filter { $0 <= positions }
+        if lengths.isEmpty { throw CommandError.flag(name: "--tokens", expected: "3 to \(positions)", found: tokens) }
         try await BenchCheck(fillMask: fillMask).run()
         let peaks = try await Peaks.measure(threads: pool.threads, isa: pool.isa)
         if !json { put(heading(peaks, pool)) }
         for precision in try precisions() {
             for batch in try numbers(batch, "--batch", 1...256) {
-                for tokens in try numbers(tokens, "--tokens", 3...512) where tokens <= fillMask.contents.shape.positions {
+                for tokens in lengths {
                     let row = try await BenchRow(fillMask: fillMask, tokens: tokens, batch: batch, precision: precision, peaks: peaks)
                     put(json ? row.json.serialized : row.text)
                 }
@@ -108,7 +115,7 @@ struct Bench: AsyncParsableCommand {
     }
 
     private func numbers(_ list: String, _ name: String, _ range: ClosedRange<Int>) throws -> [Int] {
-        try list.split(separator: ",").map { text in
+        try list.split(separator: ",", omittingEmptySubsequences: false).map { text in
             guard let number = Int(text), range.contains(number) else {
                 throw ValidationError(
                     say("\(name): expected \(range.lowerBound) to \(range.upperBound), found \(text)",
