@@ -75,7 +75,7 @@ struct Bench: AsyncParsableCommand {
         // Only the default may reach beyond a small model's positions.
         let positions = fillMask.contents.shape.positions
         let lengths = try numbers(tokens, "--tokens", 3...512).filter { $0 <= positions }
-        if lengths.isEmpty { throw CommandError.flag(name: "--tokens", expected: "3 to \(positions)", found: tokens) }
+        if lengths.isEmpty { throw CommandError.flag(name: "--tokens", expected: "3–\(positions)", found: tokens) }
         try await BenchCheck(fillMask: fillMask).run()
         let peaks = try await Peaks.measure(threads: pool.threads, isa: pool.isa)
         if !json { put(heading(peaks, pool)) }
@@ -117,9 +117,11 @@ struct Bench: AsyncParsableCommand {
     private func numbers(_ list: String, _ name: String, _ range: ClosedRange<Int>) throws -> [Int] {
         try list.split(separator: ",", omittingEmptySubsequences: false).map { text in
             guard let number = Int(text), range.contains(number) else {
+                let found = text.isEmpty ? Bilingual("nothing", zh: "空") : Bilingual(String(text), zh: String(text))
                 throw ValidationError(
-                    say("\(name): expected \(range.lowerBound) to \(range.upperBound), found \(text)",
-                        zh: "\(name)：应为 \(range.lowerBound) 到 \(range.upperBound)，实为 \(text)"))
+                    Bilingual(
+                        "\(name): expected \(range.lowerBound) to \(range.upperBound), found \(found.en)",
+                        zh: "\(name)：应为 \(range.lowerBound) 到 \(range.upperBound)，实为 \(found.zh)").text(in: language))
             }
             return number
         }
