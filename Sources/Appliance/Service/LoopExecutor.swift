@@ -1,8 +1,8 @@
 import NIOCore
 
 /// Runs a connection's tasks on its event loop. A request is a fraction of a millisecond of work between waiting for the
-/// client and waiting for the compute threads; on Swift's pool each of the two would wake one thread more, and on a machine
-/// whose cores sleep a wake-up is worth a hundred microseconds.
+/// client and waiting for the compute threads; on Swift's pool each of the two would wake one thread more, which is a fifth
+/// of what the socket adds to a question (Benchmarks/query.py).
 ///
 /// What blocks for long does not belong here: rollouts have a thread of their own, computing has the crew's.
 final class LoopExecutor: TaskExecutor {
