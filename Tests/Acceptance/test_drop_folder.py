@@ -507,8 +507,10 @@ def test_patches_of_a_few_rows_follow_each_other_and_untie_the_decoder(site, tmp
         folder = models.copy_with(base, site.line.folder / f"rows-{number}-{time.monotonic_ns()}", change)
         patch = site.line.patch(base=base, folder=folder)
         site.commit(patch)
-        asked = run(BINARY, "fill", QUESTION, "--model", folder, "--json").stdout
-        assert site.service.unix.fill(QUESTION).json["blanks"] == json.loads(asked)["blanks"]
+        # In fp32, to the last bit: in eight the service has finer codes for what patches before this one have changed.
+        asked = run(BINARY, "fill", "-", "--model", folder, input=json.dumps({"text": QUESTION, "precision": "exact"}).encode() + b"\n").stdout
+        answered = site.service.unix.post("/v1/fill", {"text": QUESTION, "precision": "exact"})
+        assert answered.json["blanks"] == json.loads(asked)["blanks"]
         base = folder
     answer = site.service.unix.fill(QUESTION).json["blanks"]
     site.restart()
