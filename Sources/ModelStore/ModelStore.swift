@@ -83,7 +83,9 @@ extension ModelStore {
     /// - Throws: where one of them cannot be read.
     public func versions() throws(StoreError) -> [VersionManifest] {
         var manifests: [VersionManifest] = []
-        for fingerprint in try kept() { manifests.append(try manifest(of: fingerprint)) }
+        for fingerprint in try kept() {
+            do { manifests.append(try manifest(of: fingerprint)) } catch { if isKept(fingerprint) { throw error } }
+        }
         return manifests
     }
 
@@ -91,10 +93,13 @@ extension ModelStore {
     public func readableVersions() throws(StoreError) -> (versions: [VersionManifest], faults: [StoreError]) {
         var (manifests, faults): ([VersionManifest], [StoreError]) = ([], [])
         for fingerprint in try kept() {
-            do { manifests.append(try manifest(of: fingerprint)) } catch { faults.append(error) }
+            do { manifests.append(try manifest(of: fingerprint)) } catch { if isKept(fingerprint) { faults.append(error) } }
         }
         return (manifests, faults)
     }
+
+    /// The service may remove a version after another process has seen its name, and before it reads it.
+    private func isKept(_ version: Fingerprint) -> Bool { disk.exists(layout.manifest(version)) }
 
     private func kept() throws(StoreError) -> [Fingerprint] {
         guard disk.isFolder(layout.versions) else { return [] }

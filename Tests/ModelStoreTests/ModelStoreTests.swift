@@ -54,6 +54,18 @@ struct ModelStoreTests {
         #expect(try store.versions().count == 2)
     }
 
+    @Test("a version that is removed after its name was seen and before it is read is left out")
+    func removedMeanwhile() async throws {
+        let store = try ModelStore(opening: state)
+        let there = try await add(store)
+        // Listed, and not there when it is opened.
+        try FileManager.default.createSymbolicLink(
+            atPath: "\(state)/store/versions/\(String(repeating: "a", count: 64))", withDestinationPath: "gone")
+        #expect(try ModelStore(reading: state).versions().map(\.fingerprint) == [there.fingerprint])
+        let (versions, faults) = try ModelStore(reading: state).readableVersions()
+        #expect(versions.map(\.fingerprint) == [there.fingerprint] && faults.isEmpty)
+    }
+
     @Test("one process at a time changes a store; anyone reads it")
     func lock() async throws {
         let store = try ModelStore(opening: state)
