@@ -57,13 +57,22 @@ struct ModelStoreTests {
     @Test("a version that is removed after its name was seen and before it is read is left out")
     func removedMeanwhile() async throws {
         let store = try ModelStore(opening: state)
-        let there = try await add(store)
-        // Listed, and not there when it is opened.
-        try FileManager.default.createSymbolicLink(
-            atPath: "\(state)/store/versions/\(String(repeating: "a", count: 64))", withDestinationPath: "gone")
-        #expect(try ModelStore(reading: state).versions().map(\.fingerprint) == [there.fingerprint])
-        let (versions, faults) = try ModelStore(reading: state).readableVersions()
-        #expect(versions.map(\.fingerprint) == [there.fingerprint] && faults.isEmpty)
+        let going = [try await add(store, "tiny-sharded"), try await add(store, "tiny-bf16-relu")]
+        let staying = try await add(store)
+        let manifests = try going.map { going in
+            let path = "\(state)/store/versions/\(going.fingerprint)"
+            return (path, try Data(contentsOf: URL(filePath: path)))
+        }
+        let reading = try ModelStore(reading: state)
+        for _ in 0..<300 {
+            for (path, bytes) in manifests { try bytes.write(to: URL(filePath: path)) }
+            async let removed: Void = Task.detached { for (path, _) in manifests { unlink(path) } }.value
+            for _ in 0..<3 {
+                #expect(try reading.versions().contains { $0.fingerprint == staying.fingerprint })
+                #expect(try reading.readableVersions().faults.isEmpty)
+            }
+            await removed
+        }
     }
 
     @Test("one process at a time changes a store; anyone reads it")
