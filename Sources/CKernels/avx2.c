@@ -7,9 +7,9 @@
 #define LANES 8
 #define TALL 6 /* 6 × 2 sums, 2 weights and 1 activation: 15 registers */
 #define WIDE 2
-#define QUERIES 4 /* 4 × 2 sums, 2 keys and 1 query */
+#define QUERIES 6 /* 6 × 2 sums, 2 keys and 1 query: 15 registers */
 #define SCORES 2
-#define MIXERS 4
+#define MIXERS 6 /* 6 × 2 sums, 2 values and 1 weight */
 #define MIXED 2
 typedef __m256 vf;
 typedef __m256i vi;
@@ -31,17 +31,17 @@ static inline void store_part(float *p, vf a, int64_t n) { _mm256_maskstore_ps(p
 /* Four lanes that add up to all: the order of every sum over k ends the same way. */
 static inline __m128 folded(vf a) { return _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1)); }
 
+static inline float largest(vf a) {
+    __m128 m = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+    return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
+}
 static inline vi most_signed(vi a, vi b) { return _mm256_max_epi32(a, b); }
 static inline vi most_unsigned(vi a, vi b) { return _mm256_max_epu32(a, b); }
 static inline int32_t total_most_signed(vi a) {
     __m128i m = _mm_max_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
     m = _mm_max_epi32(m, _mm_shuffle_epi32(m, 0x4E));
     return _mm_cvtsi128_si32(_mm_max_epi32(m, _mm_shuffle_epi32(m, 0xB1)));
-}
-static inline uint32_t total_most_unsigned(vi a) {
-    __m128i m = _mm_max_epu32(_mm256_castsi256_si128(a), _mm256_extracti128_si256(a, 1));
-    m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0x4E));
-    return (uint32_t)_mm_cvtsi128_si32(_mm_max_epu32(m, _mm_shuffle_epi32(m, 0xB1)));
 }
 
 /* Sixteen codes: as bytes, or wide, as 16 bits and without their zero. */
@@ -68,6 +68,18 @@ static inline void turn_four(vf *v) {
     v[1] = (vf)_mm256_unpackhi_pd(a, c);
     v[2] = (vf)_mm256_unpacklo_pd(b, d);
     v[3] = (vf)_mm256_unpackhi_pd(b, d);
+}
+
+/* Eight vectors become their columns. */
+static inline void turn_square(vf *v) {
+    turn_four(v);
+    turn_four(v + 4);
+    /* Half h of v[4·r + i] is now column 4·h + i of rows 4·r to 4·r + 3. */
+    for (int i = 0; i < 4; i++) {
+        const vf low = v[i], high = v[4 + i];
+        v[i] = _mm256_permute2f128_ps(low, high, 0x20);
+        v[4 + i] = _mm256_permute2f128_ps(low, high, 0x31);
+    }
 }
 
 #include "vector_body.h"
@@ -127,13 +139,64 @@ ALWAYS void multiply_avx2(const stretch *s, const int rows, const int lines) {
 
 MULTIPLIERS(multiply_avx2, multiply_avx2, )
 
+/* Where a stretch serves many rows it is spread out once: a group is int16[32][48][2], a pair of inputs of every output.
+ * Then a product of pairs is a lane of its output. */
+static void spread_out(char *to, const char *w, int64_t groups) {
+    /* Of four outputs of four codes each: the first two of each, then the last two. */
+    const vi halves = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15));
+    for (int64_t g = 0; g < groups; g++, w += TK_BLOCK_BYTES)
+        for (int step = 0; step < TK_GROUP / 4; step++, to += 8 * TK_TILE)
+            for (int n = 0; n < TK_TILE; n += 8) {
+                const vi codes = _mm256_loadu_si256((const vi *)(w + 4 * TK_TILE + (step * TK_TILE + n) * 4));
+                const vi pairs = _mm256_permute4x64_epi64(_mm256_shuffle_epi8(codes, halves), 0xD8);
+                _mm256_storeu_si256((vi *)(to + 4 * n), _mm256_cvtepi8_epi16(_mm256_castsi256_si128(pairs)));
+                _mm256_storeu_si256((vi *)(to + 4 * (TK_TILE + n)), _mm256_cvtepi8_epi16(_mm256_extracti128_si256(pairs, 1)));
+            }
+}
+
+/* A third of a tile at a time: 8 integer sums, 2 weights, an activation and a product. */
+ALWAYS void multiply_spread(const stretch *s, const int rows, const int lines) {
+    for (int64_t column = 0; column < TK_TILE; column += 16) {
+        float sums[TILE_ROWS * 16];
+        begin(sums, s, column, rows, 16);
+        for (int64_t g = 0; g < s->groups; g++) {
+            const char *block = s->w + g * TK_BLOCK_BYTES, *codes = s->codes + g * TK_GROUP * 2;
+            const char *spread = s->spread + (g * TK_GROUP / 2 * TK_TILE + column) * 4;
+            vi dot[TILE_ROWS][2];
+            for (int r = 0; r < rows; r++)
+                for (int c = 0; c < 2; c++) dot[r][c] = _mm256_setzero_si256();
+#pragma clang loop unroll(disable)
+            for (int pair = 0; pair < TK_GROUP / 2; pair++) {
+                vi w[2];
+                if (column == 0 && pair % 2 == 0) fetch(s->ahead + g * TK_BLOCK_BYTES, pair / 2, lines);
+                for (int c = 0; c < 2; c++) w[c] = _mm256_loadu_si256((const vi *)(spread + pair * TK_TILE * 4 + 32 * c));
+                for (int r = 0; r < rows; r++) {
+                    int32_t two;
+                    memcpy(&two, codes + r * s->ldcodes + 4 * pair, 4);
+                    const vi x = _mm256_set1_epi32(two);
+                    for (int c = 0; c < 2; c++) dot[r][c] = _mm256_add_epi32(dot[r][c], _mm256_madd_epi16(w[c], x));
+                }
+            }
+            for (int c = 0; c < 2; c++) {
+                const vf scale = from_bfloat(block + 2 * column + 16 * c);
+                for (int r = 0; r < rows; r++)
+                    scaled(sums + r * 16 + 8 * c, dot[r][c], scale, s->scales[r * s->ldscales + g]);
+            }
+        }
+        for (int r = 0; r < rows; r++)
+            for (int c = 0; c < 16; c += 8) store(s->sums + r * s->ldsums + column + c, load(sums + r * 16 + c));
+    }
+}
+
+MULTIPLIERS(multiply_spread, multiply_spread, )
+
 static void quantise_wide(const tk_codes *to, int64_t row, int64_t rows, int64_t g0, const float *x, int64_t ldx,
                           int64_t columns) {
     quantise(to, row, rows, g0, x, ldx, columns, 1);
 }
 
 static void packed_avx2(const tk_packed *job, int64_t n0, int64_t n1, float *scratch) {
-    packed_layer(job, n0, n1, scratch, multiply_avx2_by, 1);
+    packed_layer(job, n0, n1, scratch, (means){multiply_avx2_by, multiply_spread_by, spread_out, 2});
 }
 
 static int64_t dots_avx2(int64_t rounds) {
@@ -203,7 +266,7 @@ static void quantise_narrow(const tk_codes *to, int64_t row, int64_t rows, int64
 }
 
 static void packed_vnni(const tk_packed *job, int64_t n0, int64_t n1, float *scratch) {
-    packed_layer(job, n0, n1, scratch, multiply_vnni_by, 0);
+    packed_layer(job, n0, n1, scratch, (means){multiply_vnni_by, 0, 0, 1});
 }
 
 static VNNI int64_t dots_vnni(int64_t rounds) {

@@ -31,10 +31,10 @@ static inline __m128 folded(vf a) {
     return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
 }
 
+static inline float largest(vf a) { return _mm512_reduce_max_ps(a); }
 static inline vi most_signed(vi a, vi b) { return _mm512_max_epi32(a, b); }
 static inline vi most_unsigned(vi a, vi b) { return _mm512_max_epu32(a, b); }
 static inline int32_t total_most_signed(vi a) { return _mm512_reduce_max_epi32(a); }
-static inline uint32_t total_most_unsigned(vi a) { return _mm512_reduce_max_epu32(a); }
 
 /* Sixteen codes, as bytes. */
 static inline void store_codes(char *to, const vf *x, float inverse, int shift, int wide) {
@@ -59,6 +59,27 @@ static inline void turn_four(vf *v) {
     v[1] = (vf)_mm512_unpackhi_pd(a, c);
     v[2] = (vf)_mm512_unpacklo_pd(b, d);
     v[3] = (vf)_mm512_unpackhi_pd(b, d);
+}
+
+/* Sixteen vectors become their columns. */
+static inline void turn_square(vf *v) {
+    vf w[16];
+    for (int i = 0; i < 16; i += 4) {
+        w[i] = v[i];
+        w[i + 1] = v[i + 1];
+        w[i + 2] = v[i + 2];
+        w[i + 3] = v[i + 3];
+        turn_four(w + i);
+    }
+    /* Quarter q of w[4·r + i] is now column 4·q + i of rows 4·r to 4·r + 3. */
+    for (int i = 0; i < 4; i++) {
+        const vf a = _mm512_shuffle_f32x4(w[i], w[4 + i], 0x88), b = _mm512_shuffle_f32x4(w[i], w[4 + i], 0xDD);
+        const vf c = _mm512_shuffle_f32x4(w[8 + i], w[12 + i], 0x88), d = _mm512_shuffle_f32x4(w[8 + i], w[12 + i], 0xDD);
+        v[i] = _mm512_shuffle_f32x4(a, c, 0x88);
+        v[4 + i] = _mm512_shuffle_f32x4(b, d, 0x88);
+        v[8 + i] = _mm512_shuffle_f32x4(a, c, 0xDD);
+        v[12 + i] = _mm512_shuffle_f32x4(b, d, 0xDD);
+    }
 }
 
 #include "vector_body.h"
@@ -120,7 +141,7 @@ static void quantise_rows(const tk_codes *to, int64_t row, int64_t rows, int64_t
 }
 
 static void packed(const tk_packed *job, int64_t n0, int64_t n1, float *scratch) {
-    packed_layer(job, n0, n1, scratch, multiply_by, 0);
+    packed_layer(job, n0, n1, scratch, (means){multiply_by, 0, 0, 1});
 }
 
 static int64_t dots(int64_t rounds) {

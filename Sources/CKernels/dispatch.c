@@ -40,7 +40,7 @@ int64_t tk_packed_bytes(int64_t n, int64_t k) {
     return (n + TK_TILE - 1) / TK_TILE * ((k + TK_GROUP - 1) / TK_GROUP) * TK_BLOCK_BYTES;
 }
 
-int64_t tk_packed_scratch(int64_t m) { return m * TK_FUSED_COLUMNS; }
+int64_t tk_packed_scratch(int64_t m) { return m * TK_FUSED_COLUMNS + TK_SPREAD * TK_GROUP * TK_TILE / 2; }
 
 int64_t tk_pack_scratch(int64_t k) { return TK_TILE * ((k + TK_GROUP - 1) / TK_GROUP * TK_GROUP); }
 

@@ -130,7 +130,7 @@ static float group_scale(const float *x, int64_t count, int shift) {
         high = x[i] > high ? x[i] : high;
         low = x[i] < low ? x[i] : low;
     }
-    const float up = high / (255 - zero), down = -low / zero;
+    const float up = high * (1 / (255 - zero)), down = -low / zero;
     return up > down ? up : down;
 }
 

@@ -4,24 +4,17 @@
  *
  * Whoever includes this has QUERIES queries at a time, SCORES vectors of keys and MIXED vectors of values in registers. */
 
-/* to[d][j] = k[j][d], j from nk to ldt filled with 0 */
+/* to[d][j] = k[j][d], j from nk to ldt filled with 0; a square of LANES by LANES at a time */
 static void transpose(float *to, int64_t ldt, const float *k, int64_t ldk, int64_t nk, int64_t head) {
-    for (int64_t j = 0; j < ldt; j += 4) {
-        for (int64_t d = 0; d < head; d += 4) {
-            if (j + 4 <= nk && d + 4 <= head) {
-                __m128 a = _mm_loadu_ps(k + j * ldk + d), b = _mm_loadu_ps(k + (j + 1) * ldk + d);
-                __m128 c = _mm_loadu_ps(k + (j + 2) * ldk + d), e = _mm_loadu_ps(k + (j + 3) * ldk + d);
-                _MM_TRANSPOSE4_PS(a, b, c, e);
-                _mm_storeu_ps(to + d * ldt + j, a);
-                _mm_storeu_ps(to + (d + 1) * ldt + j, b);
-                _mm_storeu_ps(to + (d + 2) * ldt + j, c);
-                _mm_storeu_ps(to + (d + 3) * ldt + j, e);
-                continue;
-            }
-            for (int64_t i = j; i < j + 4; i++)
-                for (int64_t f = d; f < d + 4 && f < head; f++) to[f * ldt + i] = i < nk ? k[i * ldk + f] : 0;
+    for (int64_t j = 0; j < ldt; j += LANES)
+        for (int64_t d = 0; d < head; d += LANES) {
+            const int64_t width = head - d < LANES ? head - d : LANES;
+            vf square[LANES];
+            for (int i = 0; i < LANES; i++)
+                square[i] = j + i >= nk ? (vf){0} : width == LANES ? load(k + (j + i) * ldk + d) : load_part(k + (j + i) * ldk + d, width);
+            turn_square(square);
+            for (int i = 0; i < width; i++) store(to + (d + i) * ldt + j, square[i]);
         }
-    }
 }
 
 /* p[rows][0..<vectors · LANES] = q · kᵀ; rows and vectors are constants after inlining */
@@ -48,25 +41,18 @@ ALWAYS void scores(const float *q, int64_t ldq, const float *k, int64_t ldt, int
     for (; j < ldt; j += LANES) score(q, ldq, k + j, ldt, head, p + j, ldt, rows, 1);
 }
 
-/* p[nk] = exp(p·scale − most); returns the sum */
+/* p[nk] = exp((p − most) · scale), with 0 behind them up to a whole vector; returns the sum */
 ALWAYS float exponentials(float *p, int64_t nk, float scale) {
     vf most = all(-INFINITY);
     int64_t j = 0;
     for (; j + LANES <= nk; j += LANES) most = most_of(most, load(p + j));
-    float top = -INFINITY;
-    for (int lane = 0; lane < LANES; lane++) top = most[lane] > top ? most[lane] : top;
+    float top = largest(most);
     for (; j < nk; j++) top = p[j] > top ? p[j] : top;
     vf sum = {0};
-    for (j = 0; j + LANES <= nk; j += LANES) {
-        const vf e = exponential((load(p + j) - top) * scale);
+    for (j = 0; j < nk; j += LANES) {
+        vf e = exponential_below((load(p + j) - top) * scale);
         store(p + j, e);
-        sum += e;
-    }
-    if (j < nk) {
-        float rest[LANES];
-        for (int64_t i = 0; i < LANES; i++) rest[i] = j + i < nk ? (p[j + i] - top) * scale : -INFINITY;
-        const vf e = exponential(load(rest)); /* 0 beyond the row */
-        store_part(p + j, e, nk - j);
+        if (nk - j < LANES) store(p + j, e = load_part(p + j, nk - j));
         sum += e;
     }
     return total(sum);
@@ -109,6 +95,8 @@ ALWAYS void read_together(const float *q, int64_t ldq, const float *k, const flo
     int r = 0;
     for (; r + MIXERS <= rows; r += MIXERS)
         mix_all(p + r * ldp, ldp, v, padded(head), nk, sum + r, out + r * ldo, ldo, head, MIXERS);
+    for (; r + MIXERS / 2 <= rows; r += MIXERS / 2)
+        mix_all(p + r * ldp, ldp, v, padded(head), nk, sum + r, out + r * ldo, ldo, head, MIXERS / 2);
     for (; r < rows; r++) mix_all(p + r * ldp, ldp, v, padded(head), nk, sum + r, out + r * ldo, ldo, head, 1);
 }
 
@@ -124,6 +112,8 @@ static void attend(const float *q, int64_t ldq, const float *k, int64_t ldk, con
     int64_t first = 0;
     for (; first + QUERIES <= nq; first += QUERIES)
         read_together(q + first * ldq, ldq, transposed, values, nk, head, scale, p, out + first * ldo, ldo, QUERIES);
+    for (; first + QUERIES / 2 <= nq; first += QUERIES / 2)
+        read_together(q + first * ldq, ldq, transposed, values, nk, head, scale, p, out + first * ldo, ldo, QUERIES / 2);
     for (; first < nq; first++)
         read_together(q + first * ldq, ldq, transposed, values, nk, head, scale, p, out + first * ldo, ldo, 1);
 }

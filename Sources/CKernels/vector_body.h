@@ -214,27 +214,35 @@ static float dot(const float *x, const void *w, tk_dtype dtype, int64_t k) {
 
 /* ---- rows ---- */
 
+/* Σ (x[i] − from)ᵖ, p being 2 or 1, in four sums, for one would have to wait for itself. */
+ALWAYS float powers(const float *x, int64_t h, float from, const int squared) {
+    vf sums[4] = {{0}, {0}, {0}, {0}};
+    int64_t i = 0;
+    for (; i + 4 * LANES <= h; i += 4 * LANES)
+        for (int c = 0; c < 4; c++) {
+            const vf value = load(x + i + c * LANES) - from;
+            sums[c] = squared ? fused(value, value, sums[c]) : sums[c] + value;
+        }
+    for (; i < h; i += LANES) {
+        const int64_t count = h - i < LANES ? h - i : LANES;
+        float rest[LANES] = {0}; /* lanes beyond the row count as `from` */
+        for (int64_t j = 0; j < count; j++) rest[j] = x[i + j] - from;
+        sums[0] = squared ? fused(load(rest), load(rest), sums[0]) : sums[0] + load(rest);
+    }
+    return total((sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
+
 static void layer_norm(float *y, const float *x, const float *gamma, const float *beta, float epsilon, int64_t rows,
                        int64_t h) {
     for (int64_t row = 0; row < rows; row++, x += h, y += h) {
-        vf sum = {0}, squares = {0};
-        for (int64_t i = 0; i < h; i += LANES) sum += load_part(x + i, h - i < LANES ? h - i : LANES);
-        const float mean = total(sum) / (float)h;
+        const float mean = powers(x, h, 0, 0) / (float)h;
+        const float scale = 1 / sqrtf(powers(x, h, mean, 1) / (float)h + epsilon);
         int64_t i = 0;
-        for (; i + LANES <= h; i += LANES) {
-            const vf centred = load(x + i) - mean;
-            squares = fused(centred, centred, squares);
-        }
-        if (i < h) { /* lanes beyond the row count as the mean */
-            float rest[LANES];
-            for (int64_t j = 0; j < LANES; j++) rest[j] = i + j < h ? x[i + j] - mean : 0;
-            squares = fused(load(rest), load(rest), squares);
-        }
-        const float scale = 1 / sqrtf(total(squares) / (float)h + epsilon);
-        for (i = 0; i < h; i += LANES) {
-            const int64_t count = h - i < LANES ? h - i : LANES;
-            const vf centred = (load_part(x + i, count) - mean) * scale;
-            store_part(y + i, fused(centred, load_part(gamma + i, count), load_part(beta + i, count)), count);
+        for (; i + LANES <= h; i += LANES)
+            store(y + i, fused((load(x + i) - mean) * scale, load(gamma + i), load(beta + i)));
+        if (i < h) {
+            const vf centred = (load_part(x + i, h - i) - mean) * scale;
+            store_part(y + i, fused(centred, load_part(gamma + i, h - i), load_part(beta + i, h - i)), h - i);
         }
     }
 }
@@ -252,11 +260,10 @@ static float log_sum_exp(const float *x, int64_t n, float inverse_temperature) {
     vf most = all(-INFINITY);
     int64_t i = 0;
     for (; i + LANES <= n; i += LANES) most = most_of(most, load(x + i));
-    float top = -INFINITY;
-    for (int lane = 0; lane < LANES; lane++) top = most[lane] > top ? most[lane] : top;
+    float top = largest(most);
     for (int64_t j = i; j < n; j++) top = x[j] > top ? x[j] : top;
     vf sum = {0};
-    for (i = 0; i + LANES <= n; i += LANES) sum += exponential((load(x + i) - top) * inverse_temperature);
+    for (i = 0; i + LANES <= n; i += LANES) sum += exponential_below((load(x + i) - top) * inverse_temperature);
     double rest = 0;
     for (; i < n; i++) rest += exp(((double)x[i] - top) * inverse_temperature);
     for (int lane = 0; lane < LANES; lane++) rest += sum[lane];

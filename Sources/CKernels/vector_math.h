@@ -1,9 +1,7 @@
 /* exp and the activations over vectors. Coefficients are minimax fits of our own (Benchmarks/kernels/fit.py). */
 
-/* 2ⁿ·(1 + r + r²·q(r)), r in ±ln 2/2: relative error 3e-9 before rounding. Below −87.3 it is 0, above 88.7 infinity;
- * NaN stays NaN. */
-ALWAYS vf exponential(vf x) {
-    const vf n = rounded(x * 1.44269504089f);
+/* exp(x) / 2ⁿ = 1 + r + r²·q(r), r = x − n·ln 2 in ±ln 2/2: relative error 3e-9 before rounding. */
+ALWAYS vf mantissa_of(vf x, vf n) {
     vf r = fused(n, all(-0.693359375f), x); /* ln 2 in two parts: the first has few bits, the product is exact */
     r = fused(n, all(2.12194440e-4f), r);
     vf q = all(1.381459847e-03f);
@@ -11,7 +9,13 @@ ALWAYS vf exponential(vf x) {
     q = fused(q, r, all(4.166838805e-02f));
     q = fused(q, r, all(1.666652063e-01f));
     q = fused(q, r, all(4.999999345e-01f));
-    const vf mantissa = fused(r * r, q, r) + 1;
+    return fused(r * r, q, r) + 1;
+}
+
+/* Below −87.3 it is 0, above 88.7 infinity; NaN stays NaN. */
+ALWAYS vf exponential(vf x) {
+    const vf n = rounded(x * 1.44269504089f);
+    const vf mantissa = mantissa_of(x, n);
     /* 2ⁿ in two factors, so that n = 128 does not overflow before the product does. */
     const vi whole = to_integers(least_of(most_of(n, all(-130)), all(130)));
     typedef int32_t lanes __attribute__((vector_size(LANES * 4)));
@@ -23,6 +27,15 @@ ALWAYS vf exponential(vf x) {
     const vf infinite = (vf)(huge & 0x7F800000);
     const lanes isnan = (lanes)(x != x);
     return (vf)(((lanes)kept | (lanes)infinite) & ~isnan) + (vf)((lanes)x & isnan);
+}
+
+/* The same, bit for bit, of what is not above 0. */
+ALWAYS vf exponential_below(vf x) {
+    const vf n = rounded(x * 1.44269504089f);
+    const vf mantissa = mantissa_of(x, n);
+    typedef int32_t lanes __attribute__((vector_size(LANES * 4)));
+    const vf result = mantissa * (vf)(((lanes)to_integers(n) + 127) << 23);
+    return (vf)((lanes)result & ~(lanes)(x < -87.3f));
 }
 
 /* x·Φ(x) by erfc(z) = exp(−z²)·t·p(t), z = |x|/√2, t = 1/(1 + 0.3·z): relative error 2e-8 of erfc before rounding. */

@@ -10,6 +10,9 @@
 /* Groups of a stretch: 768 inputs. */
 enum { TK_STRETCH = 12 };
 
+/* From so many rows on spreading codes out pays. */
+enum { TK_SPREAD_ROWS = 6 };
+
 /* Up to TILE_ROWS rows and one stretch of a tile. */
 typedef struct {
     const char *codes;
@@ -18,6 +21,7 @@ typedef struct {
     int64_t ldscales;
     int shift;
     const char *w;
+    const char *spread; /* the same codes as 16 bits, or NULL */
     int64_t groups;
     const float *from; /* where the sums begin: [rows][48], or NULL for 0 */
     int64_t ldfrom;
@@ -28,6 +32,15 @@ typedef struct {
 } stretch;
 
 typedef void (*multiplier)(const stretch *);
+
+/* How an instruction set multiplies. Where rows are many and `spread` is there, a stretch's codes are spread out to 16 bits
+ * first, TK_SPREAD groups of them, which fill L1 as packed ones do. */
+typedef struct {
+    const multiplier (*packed)[4];
+    const multiplier (*spread)[4];                                /* or NULL */
+    void (*spread_out)(char *to, const char *w, int64_t groups);
+    int64_t width; /* bytes of an activation's code */
+} means;
 
 /* Spread over the steps of a group: many at once would make what is needed now wait behind them. */
 ALWAYS void fetch(const char *ahead, int step, const int lines) {
@@ -83,21 +96,23 @@ ALWAYS float group_scale(const vf *x, int shift) {
         high = most_signed(high, (vi)x[i]);
         low = most_unsigned(low, (vi)x[i]);
     }
-    const int32_t most = total_most_signed(high), least = (int32_t)total_most_unsigned(low);
-    const int32_t none = 0;
-    float above, below;
-    memcpy(&above, &most, 4);
-    memcpy(&below, least < 0 ? &least : &none, 4);
-    const float zero = (float)(1 << shift), up = above / (255 - zero), down = -below / zero;
-    return up != up || down != down ? above - below : up > down ? up : down;
+    const float zero = (float)(1 << shift);
+    typedef uint32_t lanes __attribute__((vector_size(LANES * 4)));
+    /* By bits again, for a NaN keeps its sign in a product: down < 0 where nothing is below 0. */
+    const vf up = (vf)high * (1 / (255 - zero)), down = (vf)((lanes)low ^ 0x80000000) * (1 / zero);
+    const int32_t most = total_most_signed(most_signed((vi)up, (vi)down));
+    float scale;
+    memcpy(&scale, &most, 4);
+    return scale;
 }
 
-/* One group's codes; `values` keeps what they leave over. */
-ALWAYS float quantise_group(char *codes, vf *values, int shift, const int wide) {
+/* One group's codes; where it goes on, `values` keeps what they leave over. */
+ALWAYS float quantise_group(char *codes, vf *values, int shift, const int wide, int goes_on) {
     const float scale = group_scale(values, shift), inverse = inverse_of(scale);
     for (int i = 0; i < TK_GROUP / 16; i++)
         store_codes(codes + i * 16 * (wide ? 2 : 1), values + i * 16 / LANES, inverse, shift, wide);
-    for (int i = 0; i < TK_GROUP / LANES; i++) values[i] = fused(rounded(values[i] * inverse), all(-scale), values[i]);
+    if (goes_on)
+        for (int i = 0; i < TK_GROUP / LANES; i++) values[i] = fused(rounded(values[i] * inverse), all(-scale), values[i]);
     return scale;
 }
 
@@ -114,7 +129,8 @@ ALWAYS void quantise(const tk_codes *to, int64_t row, int64_t rows, int64_t g0, 
             }
             for (int64_t d = 0; d < to->depth; d++) {
                 const int64_t group = ((row + r) * to->depth + d) * to->groups + g0 + g;
-                to->scales[group] = quantise_group((char *)to->codes + group * TK_GROUP * width, values, to->shift, wide);
+                char *codes = (char *)to->codes + group * TK_GROUP * width;
+                to->scales[group] = quantise_group(codes, values, to->shift, wide, d + 1 < to->depth);
             }
         }
 }
@@ -157,33 +173,37 @@ ALWAYS int64_t pairings(const tk_packed *job, pairing *all) {
     return count;
 }
 
-/* A tile of which every column is asked for; y begins at its first. */
-ALWAYS void whole_tile(const tk_packed *job, int64_t tile, float *y, int64_t ldy, const multiplier (*multiply)[4],
-                       int64_t width) {
+/* A tile of which every column is asked for; y begins at its first. `room` is for what is spread out. */
+ALWAYS void whole_tile(const tk_packed *job, int64_t tile, float *y, int64_t ldy, const means means, char *room) {
     const int64_t groups = job->x.groups, n = tile * TK_TILE, blocks = (job->m + TILE_ROWS - 1) / TILE_ROWS;
     const int64_t plane_bytes = tk_packed_bytes(job->n, groups * TK_GROUP);
+    const int spreads = means.spread && job->m >= TK_SPREAD_ROWS;
+    const int64_t most = spreads ? TK_SPREAD : TK_STRETCH;
     pairing parts[4];
     const int64_t count = pairings(job, parts);
     for (int64_t i = 0; i < count; i++) {
         const char *w = (const char *)job->w + parts[i].plane * plane_bytes + tile * groups * TK_BLOCK_BYTES;
-        for (int64_t g = 0; g < groups; g += TK_STRETCH) {
-            const int first = i == 0 && g == 0, last = i + 1 == count && g + TK_STRETCH >= groups;
+        for (int64_t g = 0; g < groups; g += most) {
+            const int first = i == 0 && g == 0, last = i + 1 == count && g + most >= groups;
+            const int64_t length = groups - g < most ? groups - g : most;
+            if (spreads) means.spread_out(room, w + g * TK_BLOCK_BYTES, length);
             for (int64_t block = 0; block < blocks; block++) {
                 const int64_t row = block * TILE_ROWS, rows = job->m - row < TILE_ROWS ? job->m - row : TILE_ROWS;
                 float *sums = y + row * ldy;
-                stretch s = at_row(job, row, width);
-                s.codes += (parts[i].depth * groups + g) * TK_GROUP * width;
+                stretch s = at_row(job, row, means.width);
+                s.codes += (parts[i].depth * groups + g) * TK_GROUP * means.width;
                 s.scales += parts[i].depth * groups + g;
                 s.w = w + g * TK_BLOCK_BYTES;
-                s.groups = groups - g < TK_STRETCH ? groups - g : TK_STRETCH;
+                s.spread = room;
+                s.groups = length;
                 s.from = !first ? sums : job->residual ? job->residual + row * job->ldr + n : 0;
                 s.ldfrom = !first ? ldy : job->ldr;
                 s.bias = first && job->bias ? job->bias + n : 0;
                 s.sums = sums;
                 s.ldsums = ldy;
-                const fetching fetching = fetching_of(block, blocks, rows, s.groups);
+                const fetching fetching = fetching_of(block, blocks, rows, length);
                 s.ahead = s.w + fetching.distance;
-                multiply[rows - 1][fetching.variant](&s);
+                (spreads ? means.spread : means.packed)[rows - 1][fetching.variant](&s);
                 if (last) activate_rows(sums, ldy, rows, job);
             }
         }
@@ -192,7 +212,7 @@ ALWAYS void whole_tile(const tk_packed *job, int64_t tile, float *y, int64_t ldy
 
 /* Columns n0..<n1 of a tile, the others not touched; y begins at n0. */
 static void part_of_tile(const tk_packed *job, int64_t tile, int64_t n0, int64_t n1, float *y, int64_t ldy,
-                         const multiplier (*multiply)[4], int64_t width) {
+                         const means means) {
     const int64_t groups = job->x.groups, n = tile * TK_TILE, plane_bytes = tk_packed_bytes(job->n, groups * TK_GROUP);
     for (int64_t row = 0; row < job->m; row += TILE_ROWS) {
         const int64_t rows = job->m - row < TILE_ROWS ? job->m - row : TILE_ROWS;
@@ -204,14 +224,14 @@ static void part_of_tile(const tk_packed *job, int64_t tile, int64_t n0, int64_t
         pairing parts[4];
         const int64_t count = pairings(job, parts);
         for (int64_t i = 0; i < count; i++) {
-            stretch s = at_row(job, row, width);
-            s.codes += parts[i].depth * groups * TK_GROUP * width;
+            stretch s = at_row(job, row, means.width);
+            s.codes += parts[i].depth * groups * TK_GROUP * means.width;
             s.scales += parts[i].depth * groups;
             s.w = (const char *)job->w + parts[i].plane * plane_bytes + tile * groups * TK_BLOCK_BYTES;
             s.groups = groups;
             s.from = s.sums = sums;
             s.ldfrom = s.ldsums = TK_TILE;
-            multiply[rows - 1][0](&s);
+            means.packed[rows - 1][0](&s);
         }
         activate_rows(sums, TK_TILE, rows, job);
         for (int64_t r = 0; r < rows; r++)
@@ -220,24 +240,23 @@ static void part_of_tile(const tk_packed *job, int64_t tile, int64_t n0, int64_t
 }
 
 /* Columns n0..<n1; y begins at n0. */
-ALWAYS void tiles(const tk_packed *job, int64_t n0, int64_t n1, float *y, int64_t ldy, const multiplier (*multiply)[4],
-                  const int64_t width) {
+ALWAYS void tiles(const tk_packed *job, int64_t n0, int64_t n1, float *y, int64_t ldy, const means means, char *room) {
     for (int64_t n = n0; n < n1;) {
         const int64_t tile = n / TK_TILE, end = (tile + 1) * TK_TILE < n1 ? (tile + 1) * TK_TILE : n1;
         if (end - n == TK_TILE)
-            whole_tile(job, tile, y + n - n0, ldy, multiply, width);
+            whole_tile(job, tile, y + n - n0, ldy, means, room);
         else
-            part_of_tile(job, tile, n, end, y + n - n0, ldy, multiply, width);
+            part_of_tile(job, tile, n, end, y + n - n0, ldy, means);
         n = end;
     }
 }
 
-ALWAYS void packed_layer(const tk_packed *job, int64_t n0, int64_t n1, float *scratch, const multiplier (*multiply)[4],
-                         const int wide) {
-    if (!job->quantised) return tiles(job, n0, n1, job->y + n0, job->ldy, multiply, wide ? 2 : 1);
+ALWAYS void packed_layer(const tk_packed *job, int64_t n0, int64_t n1, float *scratch, const means means) {
+    char *room = (char *)(scratch + job->m * TK_FUSED_COLUMNS);
+    if (!job->quantised) return tiles(job, n0, n1, job->y + n0, job->ldy, means, room);
     for (int64_t n = n0; n < n1; n += TK_FUSED_COLUMNS) {
         const int64_t end = n + TK_FUSED_COLUMNS < n1 ? n + TK_FUSED_COLUMNS : n1;
-        tiles(job, n, end, scratch, TK_FUSED_COLUMNS, multiply, wide ? 2 : 1);
-        quantise(job->quantised, 0, job->m, n / TK_GROUP, scratch, TK_FUSED_COLUMNS, end - n, wide);
+        tiles(job, n, end, scratch, TK_FUSED_COLUMNS, means, room);
+        quantise(job->quantised, 0, job->m, n / TK_GROUP, scratch, TK_FUSED_COLUMNS, end - n, means.width == 2);
     }
 }
