@@ -61,6 +61,7 @@ let package = Package(
             name: "PatchFormat", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "Signing", "CZstd", "CPatchCodec"],
             swiftSettings: swift, linkerSettings: [.unsafeFlags(["-Xlinker", "-l:libzstd.a"])]),
         .target(name: "Tokenizer", dependencies: ["Explain"], swiftSettings: swift),
+        .target(name: "Terms", dependencies: ["Explain", "Disk"], swiftSettings: swift),
         .target(
             name: "Engine", dependencies: ["Explain", "Disk", "ModelFormat", "Tokenizer", "CKernels", "CSyscalls"],
             swiftSettings: swift),
@@ -119,6 +120,7 @@ let package = Package(
             name: "ModelFormatTests", dependencies: ["Explain", "ModelFormat", "Disk", "StrictJSON", "TestSupport"],
             swiftSettings: swift),
         .testTarget(name: "TokenizerTests", dependencies: ["Tokenizer", "StrictJSON", "TestSupport"], swiftSettings: swift),
+        .testTarget(name: "TermsTests", dependencies: ["Terms", "Disk", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "EngineTests",
             dependencies: ["Engine", "ModelFormat", "Disk", "Tokenizer", "StrictJSON", "TestSupport", "CMallocCount"],

@@ -213,7 +213,7 @@ static int64_t dots_avx2(int64_t rounds) {
 }
 
 const tk_kernels tk_avx2 = {
-    TK_ISA_AVX2, "avx2",        linear,      layer_norm, embed,         attend,    log_sum_exp, widen, tk_top,
+    TK_ISA_AVX2, "avx2",        linear,      layer_norm, embed,         attend,    log_sum_exp, entropy, widen, tk_top,
     2,           quantise_wide, packed_avx2, pack,       multiply_adds, dots_avx2,     dot,
 };
 
@@ -281,7 +281,7 @@ static VNNI int64_t dots_vnni(int64_t rounds) {
 }
 
 const tk_kernels tk_avxvnni = {
-    TK_ISA_AVXVNNI, "avxvnni",       linear,      layer_norm, embed,         attend,    log_sum_exp, widen, tk_top,
+    TK_ISA_AVXVNNI, "avxvnni",       linear,      layer_norm, embed,         attend,    log_sum_exp, entropy, widen, tk_top,
     1,              quantise_narrow, packed_vnni, pack,       multiply_adds, dots_vnni,     dot,
 };
 #pragma clang attribute pop

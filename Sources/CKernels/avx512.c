@@ -156,7 +156,7 @@ static int64_t dots(int64_t rounds) {
 }
 
 const tk_kernels tk_avx512 = {
-    TK_ISA_AVX512VNNI, "avx512vnni", linear,        layer_norm, embed, attend, log_sum_exp, widen, tk_top,
+    TK_ISA_AVX512VNNI, "avx512vnni", linear,        layer_norm, embed, attend, log_sum_exp, entropy, widen, tk_top,
     1,                 quantise_rows, packed, pack,       multiply_adds, dots,          dot,
 };
 #pragma clang attribute pop

@@ -103,6 +103,15 @@ static float log_sum_exp(const float *x, int64_t n, float inverse_temperature) {
     return (float)((double)most * inverse_temperature + log(sum));
 }
 
+static float entropy(const float *x, int64_t n, float inverse_temperature, float log_sum) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double log_p = (double)x[i] * inverse_temperature - log_sum;
+        sum -= exp(log_p) * log_p;
+    }
+    return (float)sum;
+}
+
 /* An insertion into a short sorted list: nearly every value fails the first comparison. */
 int64_t tk_top(const float *x, int64_t n, int64_t count, int32_t *index, float *value) {
     int64_t found = 0;
@@ -218,5 +227,5 @@ static int64_t dots(int64_t rounds) {
 }
 
 const tk_kernels tk_reference = {
-    TK_ISA_SCALAR, "scalar", linear, layer_norm, embed, attend, log_sum_exp, widen, tk_top, 1, quantise, packed, pack, multiply_adds, dots, dot,
+    TK_ISA_SCALAR, "scalar", linear, layer_norm, embed, attend, log_sum_exp, entropy, widen, tk_top, 1, quantise, packed, pack, multiply_adds, dots, dot,
 };

@@ -270,6 +270,23 @@ static float log_sum_exp(const float *x, int64_t n, float inverse_temperature) {
     return (float)((double)top * inverse_temperature + log(rest));
 }
 
+static float entropy(const float *x, int64_t n, float inverse_temperature, float log_sum) {
+    vf sum = {0};
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        /* What rounding lifts above 0 is 0. */
+        const vf log_p = least_of(load(x + i) * inverse_temperature - log_sum, (vf){0});
+        sum = fused(exponential_below(log_p), log_p, sum);
+    }
+    double rest = 0;
+    for (; i < n; i++) {
+        const double log_p = (double)x[i] * inverse_temperature - log_sum;
+        rest += exp(log_p) * log_p;
+    }
+    for (int lane = 0; lane < LANES; lane++) rest += sum[lane];
+    return (float)-rest;
+}
+
 #include "vector_attention.h"
 
 /* ---- what the core can do at best ---- */

@@ -14,15 +14,18 @@ final class AnswerCache: Sendable {
         let text: [UInt8]
         let topK: Int
         let targets: [[UInt8]]?
-        let temperature: Float
+        let temperature: Float?
         let folding: CaseFolding
         let candidates: Question.Candidates
         let precision: Precision
+        let span: Span
+        let joint: Bool
 
         init(_ question: Question) {
             (text, topK, targets) = (Array(question.text.utf8), question.topK, question.targets?.map { Array($0.utf8) })
             (temperature, folding) = (question.temperature, question.folding)
             (candidates, precision) = (question.candidates, question.precision)
+            (span, joint) = (question.span, question.joint)
         }
     }
 
@@ -50,6 +53,11 @@ final class AnswerCache: Sendable {
         }
     }
 
+    /// What is true from now on is not what was kept (terms have changed).
+    func forget() {
+        state.withLock { $0 = State() }
+    }
+
     func keep(_ answer: Answer, to question: Question) {
         guard limit > 0 else { return }
         state.withLock { keep(answer, Key(question), &$0) }
@@ -70,6 +78,6 @@ final class AnswerCache: Sendable {
         let targets = key.targets ?? []
         let candidates = answer.blanks.reduce(0) { $0 + $1.candidates.count }
         return 400 + key.text.count + targets.reduce(0) { $0 + $1.count + 48 } + answer.tokens.count * 4
-            + answer.blanks.count * 80 + candidates * 64
+            + answer.blanks.count * 80 + candidates * 96 + (answer.joint ?? []).reduce(0) { $0 + $1.text.utf8.count * 2 + 200 }
     }
 }

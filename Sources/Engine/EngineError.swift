@@ -1,4 +1,5 @@
 public import Explain
+public import ModelFormat
 public import Tokenizer
 
 public enum EngineError: Explained, Equatable {
@@ -15,6 +16,14 @@ public enum EngineError: Explained, Equatable {
     case noBlank
     case tooManyBlanks(found: Int, limit: Int)
     case unknownTarget(index: Int, text: String, pieces: [String])
+    /// A target has pieces that the vocabulary lacks.
+    case unknownPieces(index: Int, text: String, pieces: [String])
+    /// A target has more or fewer pieces than a blank may have.
+    case targetLength(index: Int, text: String, pieces: [String], expected: ClosedRange<Int>)
+    /// With the word in its blank the text does not fit.
+    case wordTooLong(tokens: Int, limit: Int)
+    /// The version's calibration is not one.
+    case calibration(ModelFormatError)
     /// The queue is full; asking again later may work.
     case overloaded(limit: Int)
     case cancelled
@@ -51,6 +60,20 @@ public enum EngineError: Explained, Equatable {
                 : Bilingual(
                     "target \"\(text)\": expected a piece of the vocabulary, found none",
                     zh: "目标词“\(text)”：词表中没有")
+        case .unknownPieces(_, let text, let pieces):
+            Bilingual(
+                "target \"\(text)\": expected pieces of the vocabulary, found " + pieces.joined(separator: " "),
+                zh: "目标词“\(text)”：含有词表中没有的字：" + pieces.joined(separator: " "))
+        case .targetLength(_, let text, let pieces, let expected):
+            Bilingual(
+                "target \"\(text)\": expected \(Self.count(expected)), found \(pieces.count): " + pieces.joined(separator: " "),
+                zh: "目标词“\(text)”：应为 \(expected.lowerBound == expected.upperBound ? "\(expected.lowerBound)" : "\(expected.lowerBound) 到 \(expected.upperBound)") 个词元，实为 \(pieces.count) 个："
+                    + pieces.joined(separator: " "))
+        case .wordTooLong(let tokens, let limit):
+            Bilingual(
+                "text: expected at most \(limit) tokens with the word in its blank, found \(tokens)",
+                zh: "文本：填入该词后最多 \(limit) 个词元，实为 \(tokens) 个")
+        case .calibration(let error): error.message
         case .overloaded(let limit):
             Bilingual("the queue of \(limit) questions is full", zh: "等待队列（\(limit)）已满")
         case .cancelled: Bilingual("the question was given up before its turn", zh: "问题在处理前已被取消")
@@ -64,9 +87,11 @@ public enum EngineError: Explained, Equatable {
         case .isaMissing:
             Bilingual("unset TIANKONG_ISA to let the machine choose", zh: "去掉 TIANKONG_ISA，由机器自行选择")
         case .vocabulary(let error), .text(let error): error.hint
+        case .calibration(let error): error.hint
+        case .wordTooLong: Bilingual("shorten the text around its blanks", zh: "请缩短空前后的文本")
         case .noBlank: Bilingual("write [MASK] where the blank is", zh: "在要填空处写上 [MASK]")
         case .unknownTarget(_, _, let pieces) where pieces.count > 1:
-            Bilingual("targets of several pieces need as many [MASK]", zh: "多个词元的目标需要同样多的 [MASK]")
+            Bilingual("ask with \"span\": \"auto\" for words of several characters", zh: "多字词请用 \"span\": \"auto\" 提问")
         case .overloaded: Bilingual("ask again in a moment", zh: "请稍后再试")
         default: nil
         }
@@ -82,7 +107,19 @@ public enum EngineError: Explained, Equatable {
             Detail(
                 field: "targets[\(index)]", expected: "one piece of the vocabulary",
                 found: pieces.count > 1 ? "\(pieces.count) pieces: " + pieces.joined(separator: " ") : "\"\(text)\"")
+        case .unknownPieces(let index, _, let pieces):
+            Detail(field: "targets[\(index)]", expected: "pieces of the vocabulary", found: pieces.joined(separator: " "))
+        case .targetLength(let index, _, let pieces, let expected):
+            Detail(
+                field: "targets[\(index)]", expected: Self.count(expected),
+                found: "\(pieces.count) pieces: " + pieces.joined(separator: " "))
+        case .wordTooLong(let tokens, let limit): Detail(field: "text", expected: "at most \(limit) tokens", found: "\(tokens)")
+        case .calibration(let error): error.detail
         default: nil
         }
+    }
+
+    private static func count(_ pieces: ClosedRange<Int>) -> String {
+        pieces.lowerBound == pieces.upperBound ? "\(pieces.lowerBound) pieces" : "\(pieces.lowerBound) to \(pieces.upperBound) pieces"
     }
 }

@@ -13,11 +13,24 @@ public final class FillMask: Sendable {
     public let tokenizer: Tokenizer
     public var contents: ModelContents { model.contents }
     public var pool: WorkerPool { workers }
-    private let model: Model
-    private let workers: WorkerPool
+    let model: Model
+    let workers: WorkerPool
     /// Ids that are no answer to a person (`Question.Candidates.words`).
-    private let unspeakable: [Int32]
+    let unspeakable: [Int32]
+    /// By id: whether a piece can be part of a word of several. Punctuation is none: what a person looks for is 生效, not 有。
+    let isOfWords: [Bool]
+    public let calibration: Calibration
     private let cache: AnswerCache
+    private let site = Mutex(TermTable.none)
+
+    /// A site's own words, which `span` n and `auto` always consider.
+    public var terms: TermTable {
+        get { site.withLock { $0 } }
+        set {
+            site.withLock { $0 = newValue }
+            cache.forget()
+        }
+    }
 
     /// - Parameters:
     ///   - packed: of `PackedMatrix.all(of: contents)`; nil: they are packed here, in memory.
@@ -31,9 +44,10 @@ public final class FillMask: Sendable {
         cache = AnswerCache(limit: cacheBytes)
         let packed = packed ?? PackedWeights(PackedMatrix.all(of: contents).map { ($0.tensor.name, $0.packed(pool.kernels)) })
         model = try Model(contents, packed: packed, kernels: pool.kernels)
+        do { calibration = try contents.readCalibration() } catch { throw .calibration(error) }
         if let other, Self.areSame(other.contents.pieces, contents.pieces), other.contents.tokenizer == contents.tokenizer {
             tokenizer = other.tokenizer
-            unspeakable = other.unspeakable
+            (unspeakable, isOfWords) = (other.unspeakable, other.isOfWords)
             return
         }
         let vocabulary: Vocabulary
@@ -48,6 +62,9 @@ public final class FillMask: Sendable {
             return piece.starts(with: "##".utf8) && piece.count > 2
                 || piece.first == UInt8(ascii: "[") && piece.last == UInt8(ascii: "]") && piece.count > 2
         }.map(Int32.init)
+        isOfWords = contents.pieces.map { piece in
+            piece.unicodeScalars.contains { $0.properties.isAlphabetic || $0.properties.numericType != nil }
+        }
     }
 
     /// Byte by byte: `String` would call pieces equal that Unicode calls equivalent.
@@ -63,14 +80,24 @@ public final class FillMask: Sendable {
             return known
         }
         let encoding = try encode(question)
+        if question.isOfWords(blanks: encoding.blanks.count) {
+            let answer = try await fill(question, encoding)
+            cache.keep(answer, to: question)
+            return answer
+        }
+        let answer = try await pieces(question, encoding)
+        cache.keep(answer, to: question)
+        return answer
+    }
+
+    /// One piece a blank, each blank by itself.
+    func pieces(_ question: Question, _ encoding: Encoding) async throws(EngineError) -> Answer {
         var batch = Batch()
         batch.append(encoding.ids, blanks: encoding.blanks)
         let job = Job(
             batch, model: model, wanted: try wanted(question), precision: question.precision, client: question.client)
         try await workers.run(job)
-        let answer = answer(encoding, job, firstBlank: 0)
-        cache.keep(answer, to: question)
-        return answer
+        return answer(encoding, job, firstBlank: 0)
     }
 
     /// Several questions as one ragged batch wherever they want the same; each has its own outcome, in their order.
@@ -87,6 +114,10 @@ public final class FillMask: Sendable {
             }
             do throws(EngineError) {
                 let encoding = try encode(question)
+                if question.isOfWords(blanks: encoding.blanks.count) {
+                    outcomes[index] = .success(try await fill(question, encoding))
+                    continue
+                }
                 let wanted = try wanted(question)
                 let fits = group.batch.ids.count + encoding.ids.count <= Self.tokensTogether
                 if let first = group.wanted, !fits || !first.asks(like: wanted) || group.precision != question.precision {
@@ -169,7 +200,7 @@ extension FillMask {
         group = Group()
     }
 
-    private func encode(_ question: Question) throws(EngineError) -> Encoding {
+    package func encode(_ question: Question) throws(EngineError) -> Encoding {
         let encoding: Encoding
         do {
             encoding = try tokenizer.encode(question.text, folding: question.folding, limit: contents.shape.positions)
@@ -183,8 +214,10 @@ extension FillMask {
         return encoding
     }
 
+    func temperature(of question: Question) -> Float { question.temperature ?? Float(calibration.temperature) }
+
     private func wanted(_ question: Question) throws(EngineError) -> Wanted {
-        var wanted = Wanted(top: min(question.topK, contents.shape.vocabulary), temperature: question.temperature)
+        var wanted = Wanted(top: min(question.topK, contents.shape.vocabulary), temperature: temperature(of: question))
         if let targets = question.targets {
             wanted.targets = try ids(of: targets, folding: question.folding)
             wanted.top = 0
@@ -240,7 +273,7 @@ extension FillMask {
         }
         return scored.map { id, logit in
             Answer.Candidate(
-                text: tokenizer.pieceText(id), score: job.probability(of: logit, blank: blank), token: id)
+                text: tokenizer.pieceText(id), score: job.probability(of: logit, blank: blank), tokens: [id])
         }
     }
 }

@@ -22,7 +22,7 @@ struct Harvest {
 
     func exact() {
         keep()
-        job.logSum[blank] = kernels.logSumExp(all, temperature: wanted.temperature)
+        takeSum()
         takeTargets()
         for id in wanted.excluded { logits[Int(id)] = -.infinity }
         takeTop()
@@ -37,7 +37,7 @@ struct Harvest {
                 let known = top(min(Self.sure, count), ids, values)
                 for id in known { logits[Int(id)] = exactLogit(id) }
                 keep()
-                job.logSum[blank] = kernels.logSumExp(all, temperature: wanted.temperature)
+                takeSum()
                 for target in wanted.targets { logits[Int(target)] = exactLogit(target) }
                 takeTargets()
                 guard wanted.top > 0 else { return }
@@ -63,6 +63,17 @@ struct Harvest {
         guard wanted.everyLogit else { return }
         let kept = UnsafeMutableBufferPointer(rebasing: job.logits[blank * all.count..<(blank + 1) * all.count])
         _ = kept.update(from: all)
+    }
+
+    private func takeSum() {
+        job.logSum[blank] = kernels.logSumExp(all, temperature: wanted.temperature)
+        guard wanted.sureness else { return }
+        job.entropy[blank] = kernels.entropy(all, temperature: wanted.temperature, logSum: job.logSum[blank])
+        withUnsafeTemporaryAllocation(of: Int32.self, capacity: 1) { id in
+            // Where nothing is above −∞, the sum is not finite, and the job fails by that.
+            let found = kernels.top(all, into: id, UnsafeMutableBufferPointer(rebasing: job.largest[blank..<blank + 1]))
+            if found == 0 { job.largest[blank] = -.infinity }
+        }
     }
 
     private func takeTargets() {

@@ -12,13 +12,16 @@ struct Wanted: Sendable {
     var temperature: Float = 1
     /// Ids that are never candidates; their mass is not shared out.
     var excluded: [Int32] = []
-    /// Keep all logits: for tests and tools, not for answering.
+    /// Keep all logits.
     var everyLogit = false
+    /// How sure each blank is: its entropy and its largest logit.
+    var sureness = false
 
     /// Whether both can be taken from one pass.
     func asks(like other: Wanted) -> Bool {
         top == other.top && temperature == other.temperature && targets == other.targets
             && topTargets == other.topTargets && excluded.count == other.excluded.count
+            && everyLogit == other.everyLogit && sureness == other.sureness
     }
 }
 
@@ -47,6 +50,9 @@ final class Job: @unchecked Sendable {
     let targetLogits: UnsafeMutableBufferPointer<Float>
     /// `[blanks]`: log of the sum over the vocabulary of exp(logit / temperature).
     let logSum: UnsafeMutableBufferPointer<Float>
+    /// `[blanks]` when sureness is wanted: nats, and the largest logit of the whole vocabulary.
+    let entropy: UnsafeMutableBufferPointer<Float>
+    let largest: UnsafeMutableBufferPointer<Float>
     /// `[blanks][vocabulary]` when every logit is wanted.
     let logits: UnsafeMutableBufferPointer<Float>
 
@@ -71,6 +77,8 @@ final class Job: @unchecked Sendable {
         found.initialize(repeating: 0)
         targetLogits = .allocate(capacity: blanks * wanted.targets.count)
         logSum = .allocate(capacity: blanks)
+        entropy = .allocate(capacity: wanted.sureness ? blanks : 0)
+        largest = .allocate(capacity: wanted.sureness ? blanks : 0)
         logits = .allocate(capacity: wanted.everyLogit ? blanks * model.shape.vocabulary : 0)
     }
 
@@ -80,6 +88,8 @@ final class Job: @unchecked Sendable {
         found.deallocate()
         targetLogits.deallocate()
         logSum.deallocate()
+        entropy.deallocate()
+        largest.deallocate()
         logits.deallocate()
     }
 

@@ -93,6 +93,11 @@ struct Kernels: Sendable {
         table.log_sum_exp(x.baseAddress, Int64(x.count), 1 / temperature)
     }
 
+    /// `−Σ p ln p` in nats, where `ln p = x / temperature − logSum`.
+    func entropy(_ x: UnsafeBufferPointer<Float>, temperature: Float, logSum: Float) -> Float {
+        table.entropy(x.baseAddress, Int64(x.count), 1 / temperature, logSum)
+    }
+
     /// The largest values, descending, equal ones by lower index first; returns how many there are.
     func top(
         _ x: UnsafeBufferPointer<Float>, into index: UnsafeMutableBufferPointer<Int32>,

@@ -92,6 +92,7 @@ private struct OwnFile {
         }
         if let calibration = file.value("calibration") {
             guard calibration.members != nil else { throw file.wrong("calibration", "an object") }
+            _ = try Calibration(calibration, file: file.path)
             self.calibration = Array(calibration.serialized.utf8)
         }
         if let release = file.value("release") {

@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 import Testing
 
 @Suite("every instruction set computes what the scalar reference computes")
@@ -155,6 +156,21 @@ struct CKernelsTests {
             for inverse in [1, 0.5, 2] as [Float] {
                 let a = table.kernels.log_sum_exp(x, Int64(count), inverse), b = reference.log_sum_exp(x, Int64(count), inverse)
                 #expect(abs(a - b) <= 2e-6 * max(1, abs(b)), "\(count) \(scale) \(inverse)")
+            }
+        }
+    }
+
+    @Test("entropy, of what is sure, even, and in between", arguments: vectors)
+    func entropy(table: Table) {
+        for n in [1, 2, 7, 16, 33, 1000, 21_128] {
+            for scale in [0, 0.5, 6, 60] as [Float] {
+                let x = numbers(n, seed: UInt64(n), scale: scale)
+                for inverse in [1, 0.5, 3] as [Float] {
+                    let a = table.kernels.entropy(x, Int64(n), inverse, table.kernels.log_sum_exp(x, Int64(n), inverse))
+                    let b = reference.entropy(x, Int64(n), inverse, reference.log_sum_exp(x, Int64(n), inverse))
+                    #expect(abs(a - b) <= 1e-5 * max(1, b), "\(n) × \(scale): \(a), expected \(b)")
+                    if scale == 0 { #expect(abs(Double(b) - log(Double(n))) < 1e-5) }
+                }
             }
         }
     }

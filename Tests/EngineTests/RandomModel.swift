@@ -15,12 +15,13 @@ extension ModelContents {
     /// - Parameter change: of a tensor's values.
     static func random(
         layers: Int = 2, hidden: Int, heads: Int, feedForward: Int, positions: Int = 64, activation: Activation = .gelu, tied: Bool = true,
+        pieces names: [String]? = nil, calibration: String? = nil,
         changing change: (String, inout [Float]) -> Void = { _, _ in }
     ) throws -> ModelContents {
         let pieces = try ModelContents(huggingFace: "\(Places.fixtures)/tiny-tied")
         let shape = ModelShape(
             layers: layers, hidden: hidden, heads: heads, feedForward: feedForward, positions: positions, types: 2,
-            vocabulary: pieces.pieces.count, activation: activation, epsilon: 1e-12)
+            vocabulary: (names ?? pieces.pieces).count, activation: activation, epsilon: 1e-12)
         var state: UInt64 = 1
         func random() -> Float {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
@@ -38,6 +39,7 @@ extension ModelContents {
             return try StoredTensor(name, sizes, values)
         }
         return try ModelContents(
-            shape: shape, tokenizer: pieces.tokenizer, pieces: pieces.pieces, tensors: tensors, calibration: nil, release: nil, epoch: 0)
+            shape: shape, tokenizer: pieces.tokenizer, pieces: names ?? pieces.pieces, tensors: tensors,
+            calibration: calibration.map { Array($0.utf8) }, release: nil, epoch: 0)
     }
 }

@@ -13,33 +13,22 @@ struct FillRequest: Sendable {
     init(_ json: JSON, defaults: Settings.Model) throws(Problem) {
         let fields = try Fields(
             json, known: ["text", "top_k", "span", "targets", "temperature", "precision", "fold_case"])
-        try Self.checkSpan(fields)
         let precision = try fields.choice("precision", Settings.Model.Precision.self) ?? defaults.precision
         let targets = try fields.texts("targets", atMost: 100)
         let folding = try fields.choice("fold_case", Settings.Model.FoldCase.self) ?? defaults.foldCase
         question = Question(
             try fields.text("text"), topK: try fields.integer("top_k", in: 1...100) ?? max(5, targets?.count ?? 0),
-            targets: targets, temperature: Float(try fields.positive("temperature", atMost: 100) ?? 1),
-            folding: CaseFolding(folding), precision: Precision(precision))
+            targets: targets, temperature: try fields.positive("temperature", atMost: 100).map(Float.init),
+            folding: CaseFolding(folding), precision: Precision(precision), span: try Self.span(fields), joint: true)
     }
 
-    /// A plain line of text, with the options of the command.
-    init(text: String, topK: Int?, targets: [String]?, defaults: Settings.Model) {
-        question = Question(
-            text, topK: topK ?? max(5, targets?.count ?? 0), targets: targets, folding: CaseFolding(defaults.foldCase),
-            precision: Precision(defaults.precision))
-    }
-
-    /// One piece a blank is all there is yet; whole words are named as what they are: not built.
-    private static func checkSpan(_ fields: Fields) throws(Problem) {
-        guard let span = fields.value("span") else { return }
-        let expected = "1 to 8 or \"auto\""
+    private static func span(_ fields: Fields) throws(Problem) -> Span {
+        guard let span = fields.value("span") else { return .one }
+        let expected = "1 to \(Span.most) or \"auto\""
         switch span {
-        case .integer(1): return
-        case .integer(2...8), .string("auto"):
-            throw Problem(
-                .notBuilt, field: "span", expected: "1", found: span.serialized,
-                hint: Bilingual("write as many [MASK] as the word has characters", zh: "词有几个字就写几个 [MASK]"))
+        case .integer(1): return .one
+        case .integer(2...Int64(Span.most)): return .pieces(span.integer!)
+        case .string("auto"): return .auto
         case .integer, .real, .string:
             throw Problem(.outOfRange, field: "span", expected: expected, found: span.serialized)
         default: throw fields.wrong("span", expected, span)
@@ -67,13 +56,20 @@ extension CaseFolding {
 }
 
 extension Answer {
-    /// `{"version","release","epoch","blanks":[…],"elapsed_ms","request_id"}`
+    /// `{"version","release","epoch","blanks":[…],"joint"?,"elapsed_ms","request_id"}`
     func json(version: Version, elapsed: Duration, requestID: String) -> JSON {
-        [
-            "version": .string("\(version.fingerprint)"),
-            "release": .string(version.release),
-            "epoch": .integer(Int64(version.epoch)),
-            "blanks": .array(
+        var members: [JSON.Member] = [
+            .init("version", .string("\(version.fingerprint)")), .init("release", .string(version.release)),
+            .init("epoch", .integer(Int64(version.epoch))), .init("blanks", blanksJSON),
+        ]
+        if let joint = jointJSON { members.append(.init("joint", joint)) }
+        members.append(.init("elapsed_ms", .real((elapsed / .microseconds(1)).rounded() / 1000)))
+        members.append(.init("request_id", .string(requestID)))
+        return .object(members)
+    }
+
+    private var blanksJSON: JSON {
+            .array(
                 blanks.enumerated().map { index, blank in
                     [
                         "index": .integer(Int64(index)), "start": .integer(Int64(blank.start)),
@@ -82,13 +78,22 @@ extension Answer {
                             blank.candidates.map { candidate in
                                 [
                                     "text": .string(candidate.text), "score": .real(Double(candidate.score)),
-                                    "tokens": [.integer(Int64(candidate.token))],
+                                    "tokens": .array(candidate.tokens.map { .integer(Int64($0)) }),
                                 ]
                             }),
                     ]
-                }),
-            "elapsed_ms": .real((elapsed / .microseconds(1)).rounded() / 1000),
-            "request_id": .string(requestID),
-        ]
+                })
+    }
+
+    private var jointJSON: JSON? {
+        joint.map { joint in
+            .array(
+                joint.map { filled in
+                    [
+                        "text": .string(filled.text), "score": .real(Double(filled.score)),
+                        "fills": .array(filled.fills.map { .string($0) }),
+                    ]
+                })
+        }
     }
 }

@@ -120,13 +120,13 @@ struct Problem: Error, Explained {
             switch error {
             case .noBlank: .noBlank
             case .tooManyBlanks: .tooManyBlanks
-            case .text(.textTooLong): .textTooLong
-            case .text: .outOfRange
-            case .unknownTarget: .unknownTarget
+            case .text(.textTooLong), .wordTooLong: .textTooLong
+            case .text, .targetLength: .outOfRange
+            case .unknownTarget, .unknownPieces: .unknownTarget
             case .overloaded: .overloaded
             case .cancelled: .deadlineExceeded
             case .stopped: .warming
-            case .isaMissing, .threads, .tensorMissing, .packedMissing, .vocabulary, .notFinite: .internal
+            case .isaMissing, .threads, .tensorMissing, .packedMissing, .vocabulary, .calibration, .notFinite: .internal
             }
         self.init(code, error)
     }

@@ -122,6 +122,9 @@ typedef struct tk_kernels {
     /* log Σ exp(x[i] · inverse_temperature), without overflow on the way; n ≥ 1. */
     float (*log_sum_exp)(const float *x, int64_t n, float inverse_temperature);
 
+    /* −Σ p ln p in nats, where ln p[i] = x[i] · inverse_temperature − log_sum, the sum that log_sum_exp gives; n ≥ 1. */
+    float (*entropy)(const float *x, int64_t n, float inverse_temperature, float log_sum);
+
     /* y[i] = x[i] as float, exactly. */
     void (*widen)(float *y, const void *x, tk_dtype dtype, int64_t n);
 
