@@ -168,7 +168,7 @@ struct CKernelsTests {
                 for inverse in [1, 0.5, 3] as [Float] {
                     let a = table.kernels.entropy(x, Int64(n), inverse, table.kernels.log_sum_exp(x, Int64(n), inverse))
                     let b = reference.entropy(x, Int64(n), inverse, reference.log_sum_exp(x, Int64(n), inverse))
-                    #expect(abs(a - b) <= 1e-5 * max(1, b), "\(n) × \(scale): \(a), expected \(b)")
+                    #expect(abs(a - b) <= 5e-5 * max(1, b), "\(n) × \(scale): \(a), expected \(b)")
                     if scale == 0 { #expect(abs(Double(b) - log(Double(n))) < 1e-5) }
                 }
             }
