@@ -68,6 +68,8 @@ let package = Package(
         .target(
             name: "ModelStore", dependencies: ["Explain", "StrictJSON", "Disk", "ModelFormat", "PatchFormat"], swiftSettings: swift),
 
+        .target(name: "Evaluation", dependencies: ["Explain", "StrictJSON", "Disk"], swiftSettings: swift),
+
         // What happens to a patch.
         .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
         .target(
@@ -91,7 +93,7 @@ let package = Package(
             name: "Appliance",
             dependencies: [
                 "Explain", "StrictJSON", "Disk", "ModelFormat", "Tokenizer", "Engine", "ModelStore", "ApplianceConfiguration",
-                "Resources", "Signing", "PatchFormat", "Ledger", "Watch", "Rollout",
+                "Resources", "Signing", "PatchFormat", "Ledger", "Watch", "Rollout", "Terms", "Evaluation",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
                 .product(name: "Crypto", package: "swift-crypto"),
                 .product(name: "HTTPTypes", package: "swift-http-types"),
@@ -129,6 +131,7 @@ let package = Package(
             name: "ModelStoreTests",
             dependencies: ["ModelStore", "PatchFormat", "ModelFormat", "Disk", "StrictJSON", "TestSupport"],
             swiftSettings: swift),
+        .testTarget(name: "EvaluationTests", dependencies: ["Evaluation", "StrictJSON", "Explain", "Disk", "TestSupport"], swiftSettings: swift),
         .testTarget(name: "SigningTests", dependencies: ["Signing", "TestSupport"], swiftSettings: swift),
         .testTarget(
             name: "PatchFormatTests",

@@ -32,6 +32,24 @@ RESOURCE(page_icon) = {
 RESOURCE(openapi) = {
 #embed "openapi.json"
 };
+RESOURCE(suite_commerce) = {
+#embed "../../suites/commerce.tsv"
+};
+RESOURCE(suite_idiom) = {
+#embed "../../suites/idiom.tsv"
+};
+RESOURCE(suite_medical) = {
+#embed "../../suites/medical.tsv"
+};
+RESOURCE(suite_official) = {
+#embed "../../suites/official.tsv"
+};
+RESOURCE(suite_poetry) = {
+#embed "../../suites/poetry.tsv"
+};
+RESOURCE(suite_tech) = {
+#embed "../../suites/tech.tsv"
+};
 
 static const tk_resource resources[] = {
     {"model/config.json", model_config, sizeof model_config},
@@ -43,6 +61,12 @@ static const tk_resource resources[] = {
     {"page/page.js", page_script, sizeof page_script},
     {"page/favicon.svg", page_icon, sizeof page_icon},
     {"openapi.json", openapi, sizeof openapi},
+    {"suites/commerce.tsv", suite_commerce, sizeof suite_commerce},
+    {"suites/idiom.tsv", suite_idiom, sizeof suite_idiom},
+    {"suites/medical.tsv", suite_medical, sizeof suite_medical},
+    {"suites/official.tsv", suite_official, sizeof suite_official},
+    {"suites/poetry.tsv", suite_poetry, sizeof suite_poetry},
+    {"suites/tech.tsv", suite_tech, sizeof suite_tech},
 };
 
 tk_resource tk_resource_at(size_t index) {

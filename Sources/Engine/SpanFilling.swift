@@ -74,6 +74,24 @@ extension FillMask {
         return (found, likeliest)
     }
 
+    /// s_ℓ of a text's first blank for each of 1…`Span.most`, as far as they fit: what a version's length weights are fitted to.
+    public func lengthEvidence(_ question: Question) async throws(EngineError) -> [Double] {
+        let encoding = try encode(question)
+        let context = context(question, encoding, blank: 0)
+        let room = contents.shape.positions - context.before.count - context.after.count
+        var batch = Batch()
+        var lengths: [Range<Int>] = []
+        for length in 1...min(Span.most, room) {
+            lengths.append(batch.blanks.count..<batch.blanks.count + length)
+            let masks = [Int32](repeating: tokenizer.vocabulary.mask, count: length)
+            batch.append(context.ids(masks), blanks: Array(context.before.count..<context.before.count + length))
+        }
+        var wanted = wantedOfSpans(question)
+        wanted.sureness = true
+        let job = try await run(batch, wanted, question)
+        return lengths.map { job.evidence($0) }
+    }
+
     /// Each length's order and first distribution, and the likeliest of the competing ones.
     private func starts(
         _ lengths: [Int], _ job: Job, _ question: Question
@@ -86,8 +104,7 @@ extension FillMask {
         }
         let calibration = calibration
         let weights = zip(lengths, ranges).map { length, range in
-            let sureness = range.reduce(0.0) { $0 + Double(job.logP(of: job.largest[$1], blank: $1)) } / Double(length)
-            return calibration.slope * sureness + calibration.offsets[length - 1]
+            calibration.slope * job.evidence(range) + calibration.offsets[length - 1]
         }
         let logPs = question.span == .auto ? SpanSearch.logSoftmax(weights) : lengths.map { _ in 0 }
         var starts: [Int: SpanSearch.Length] = [:]
@@ -256,6 +273,11 @@ extension Question {
 
 extension Job {
     func logP(of logit: Float, blank: Int) -> Float { logit / wanted.temperature - logSum[blank] }
+
+    /// The mean over these blanks of log max p.
+    func evidence(_ blanks: Range<Int>) -> Double {
+        blanks.reduce(0.0) { $0 + Double(logP(of: largest[$1], blank: $1)) } / Double(blanks.count)
+    }
 
     /// - Parameter allowed: by id, which pieces may be among the best; empty: all.
     func position(_ blank: Int, among allowed: [Bool] = []) -> SpanSearch.Position {

@@ -37,9 +37,12 @@ extension Figures {
             guard bin.count > 0 else { continue }
             let share = Double(bin.right) / Double(bin.count)
             let confidence = bin.confidence / Double(bin.count)
-            drawing.rectangle("share", x: middle - plane.step / 2 + 1, y: plane.y(share), width: plane.step - 2, height: plane.bottom - plane.y(share))
+            drawing.rectangle(
+                "share", x: middle - plane.step / 2 + 1, y: plane.y(share), width: plane.step - 2,
+                height: plane.bottom - plane.y(share))
             let (upper, lower) = (plane.y(max(share, confidence)), plane.y(min(share, confidence)))
-            drawing.rectangle(confidence > share ? "over" : "under", x: middle - 2, y: upper, width: 4, height: lower - upper)
+            let style = confidence > share ? "over" : "under"
+            drawing.rectangle(style, x: plane.x(confidence) - 2, y: upper, width: 4, height: lower - upper)
         }
         drawing.line("diagonal", from: (plane.left, plane.bottom), to: (plane.right, plane.top))
         for bin in bins where bin.count > 0 {

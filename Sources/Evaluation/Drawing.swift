@@ -57,15 +57,4 @@ extension String {
         }
         return text
     }
-
-    /// As much of it as fits so many columns of text.
-    func clipped(to width: Int) -> String {
-        guard columns > width else { return self }
-        var text = ""
-        for character in self {
-            if text.columns + String(character).columns > width - 1 { break }
-            text.append(character)
-        }
-        return text + "…"
-    }
 }

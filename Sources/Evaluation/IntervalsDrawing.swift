@@ -15,7 +15,8 @@ extension Comparison {
         for tick in [-1, -0.5, 0, 0.5, 1] {
             let at = x(tick * reach)
             drawing.line(tick == 0 ? "zero" : "grid", from: (at, 6), to: (at, foot))
-            drawing.text((tick * reach).points().typographic, x: at, y: foot + 15, tick == -1 ? .start : tick == 1 ? .end : .middle, style: "tick")
+            let anchor: Drawing.Anchor = tick == -1 ? .start : tick == 1 ? .end : .middle
+            drawing.text((tick * reach).points().typographic, x: at, y: foot + 15, anchor, style: "tick")
         }
         for (index, measure) in Measure.allCases.enumerated() {
             let difference = measure.difference(self)
@@ -24,7 +25,8 @@ extension Comparison {
             drawing.rectangle("sheet", x: 0, y: y, width: 360, height: 17)
             drawing.text(measure.name.text(in: language), x: left, y: y + 13, style: "name")
             drawing.text(difference.said, x: right, y: y + 13, .end, style: "value")
-            drawing.rectangle(style, x: x(difference.low), y: y + 25, width: max(1, x(difference.high) - x(difference.low)), height: 5)
+            let width = max(1, x(difference.high) - x(difference.low))
+            drawing.rectangle(style, x: x(difference.low), y: y + 25, width: width, height: 5)
             drawing.dot("dot", x: x(difference.value), y: y + 27.5, radius: 4.5)
         }
         return drawing.svg

@@ -5,12 +5,12 @@ extension Report {
         :root {
           color-scheme: light dark;
           --paper: #f5f0e5; --sheet: #fdfaf3; --ink: #221e19; --faded: #675e52; --rule: #ddd3c1;
-          --seal: #a8321c; --top3: #c9705a; --top5: #dfa797; --right: #5f9ea0; --wrong: #a8321c; --share: #d9cdb9;
+          --seal: #a8321c; --top3: #c9705a; --top5: #d59a88; --right: #4f8f92; --wrong: #a8321c; --share: #d9cdb9;
         }
         @media (prefers-color-scheme: dark) {
           :root {
             --paper: #171513; --sheet: #211e1a; --ink: #ece5d8; --faded: #ab9f8e; --rule: #3a342c;
-            --seal: #f0977b; --top3: #b8694f; --top5: #7d4a3a; --right: #3f7f83; --wrong: #f0977b; --share: #4d453a;
+            --seal: #f0977b; --top3: #b8694f; --top5: #8f5a49; --right: #3f7f83; --wrong: #f0977b; --share: #4d453a;
           }
         }
         *, ::before, ::after { box-sizing: border-box; }
@@ -43,7 +43,9 @@ extension Report {
         th, td { padding: 0.25rem 0.625rem; text-align: end; border-block-end: 1px solid var(--rule); }
         th { font-weight: 500; color: var(--faded); }
         tbody th { color: var(--ink); }
-        th:first-child { text-align: start; padding-inline-start: 0; }
+        th:first-child {
+          text-align: start; padding-inline-start: 0; white-space: normal; overflow-wrap: anywhere; min-inline-size: 6rem;
+        }
         .key::before {
           content: ""; display: inline-block; inline-size: 0.7em; block-size: 0.7em; margin-inline-end: 0.35em;
           background: currentColor;
@@ -58,12 +60,14 @@ extension Report {
         svg .tick { font-size: 10px; fill: var(--faded); }
         svg .label { fill: var(--faded); }
         svg .name { font-size: 12px; font-weight: 500; }
+        .bars figcaption { color: var(--ink); font-weight: 500; }
         .sheet { fill: var(--sheet); }
         .grid { stroke: var(--rule); }
         .zero { stroke: var(--faded); }
         .diagonal { stroke: var(--faded); stroke-dasharray: 4 3; }
         .top1 { fill: var(--seal); } .top3 { fill: var(--top3); } .top5 { fill: var(--top5); }
-        .share { fill: var(--share); }
+        .share, .track { fill: var(--share); }
+        .track { opacity: 0.45; }
         rect.right, .under { fill: var(--right); }
         rect.wrong, .over { fill: var(--wrong); }
         .open { fill: var(--faded); }

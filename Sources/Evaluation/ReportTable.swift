@@ -26,7 +26,7 @@ extension Report {
 
     private func figuresTable(in language: Language) -> String {
         Self.aligned([Self.headings(in: language)] + parts.map { Self.cells(of: $0, in: language) })
-            + Figures.note.text(in: language).wrapped(at: 80)
+            + Figures.note.text(in: language).wrapped(at: 78)
     }
 
     private func changesTable(in language: Language) -> String {
@@ -49,8 +49,8 @@ extension Report {
             }
         }
         let note = Bilingual("Changes in hundredths, with 95 % intervals.", zh: "变化以百分之一为单位，附 95% 区间。")
-        let verdicts = compared.map { $0.name.text(in: language) + ": " + ($0.comparison?.verdict.text(in: language) ?? "") }
-        return Self.aligned(rows, left: [0, 1, 5]) + ([note.text(in: language)] + verdicts).map { $0.wrapped(at: 80) }.joined()
+        let notes = [note.text(in: language)] + compared.map { $0.said(in: language) }
+        return Self.aligned(rows, left: [0, 1, 5]) + notes.map { $0.wrapped(at: 78) }.joined()
     }
 
     static let better = Bilingual("better", zh: "变好")
@@ -60,12 +60,14 @@ extension Report {
         let widths = rows[0].indices.map { column in rows.map { $0[column].columns }.max() ?? 0 }
         return rows.map { row in
             let cells = row.enumerated().map { $1.padded(to: widths[$0], right: !left.contains($0)) }
-            return String(cells.joined(separator: "  ").reversed().drop { $0 == " " }.reversed()) + "\n"
+            return cells.joined(separator: "  ").withoutTrailingBlanks + "\n"
         }.joined()
     }
 }
 
 extension String {
+    fileprivate var withoutTrailingBlanks: String { String(reversed().drop { $0 == " " }.reversed()) }
+
     /// Lines of that many columns at most: broken at blanks, and anywhere in Chinese.
     fileprivate func wrapped(at width: Int) -> String {
         var lines = [""]
@@ -83,6 +85,13 @@ extension String {
                 lines[lines.count - 1] += piece
             }
         }
-        return lines.joined(separator: "\n") + "\n"
+        return lines.map { $0.withoutTrailingBlanks + "\n" }.joined()
+    }
+}
+
+extension Report.Part {
+    fileprivate func said(in language: Language) -> String {
+        let verdict = comparison?.verdict ?? Bilingual("", zh: "")
+        return Bilingual("\(name.en): \(verdict.en)", zh: "\(name.zh)：\(verdict.zh)").text(in: language)
     }
 }

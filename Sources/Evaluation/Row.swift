@@ -34,7 +34,8 @@ extension Row {
     /// - Parameter sentence: with as many adjacent `[MASK]` as the answer has characters.
     /// - Throws: `.row`.
     init(sentence: String, answer: String, also: [String], at place: Place) throws(EvaluationError) {
-        let pieces = sentence.split(separator: Self.mask, omittingEmptySubsequences: false)
+        // By bytes: an accent after a mask is one Character with its bracket.
+        let pieces = sentence.utf8.split(separator: Self.mask.utf8, omittingEmptySubsequences: false)
         // Between two masks that touch lies an empty piece; one that is not empty parts two blanks.
         let (span, inner) = (pieces.count - 1, pieces.dropFirst().dropLast())
         guard span > 0 else { throw place.refusal("a [MASK]", zh: "含 [MASK] 的句子", found: Self.shown(sentence)) }
@@ -50,7 +51,7 @@ extension Row {
                 "\(span) character\(span == 1 ? "" : "s"), as there are [MASK]", zh: " \(span) 个字，与 [MASK] 数相同",
                 found: "\"\(Self.shown(right))\"")
         }
-        text = pieces[0] + Self.mask + pieces[span]
+        text = String(Substring(pieces[0])) + Self.mask + String(Substring(pieces[span]))
         (self.span, self.answer, self.also) = (span, answer, also)
     }
 

@@ -25,27 +25,26 @@ extension Suite {
     /// - Throws: `.disk`, `.sameName`, and whatever a file's own rows deserve.
     public static func folder(_ path: String, disk: Disk = Disk()) throws(EvaluationError) -> [Suite] {
         var suites: [(suite: Suite, file: String)] = []
-        do {
-            for name in try disk.list(path) where !name.hasPrefix(".") {
-                let file = path + "/" + name
-                if let stem = name.stem(before: ".tsv") {
-                    suites.append((try Suite(tsv: disk.read(file, atMost: mostBytes), name: stem, file: file), file))
-                } else if let stem = name.stem(before: ".jsonl") {
-                    suites.append((try Suite(jsonl: disk.read(file, atMost: mostBytes), name: stem, file: file), file))
-                }
-            }
-        } catch let error as EvaluationError {
-            throw error
-        } catch let error as DiskError {
-            throw .disk(error)
-        } catch {
-            fatalError("neither a suite's error nor the disk's: \(error)")
+        for name in try reading({ () throws(DiskError) in try disk.list(path) }) where !name.hasPrefix(".") {
+            let file = path + "/" + name
+            guard let (stem, isTSV) = name.stem(before: ".tsv").map({ ($0, true) })
+                ?? name.stem(before: ".jsonl").map({ ($0, false) })
+            else { continue }
+            let bytes = try reading { () throws(DiskError) in try disk.read(file, atMost: mostBytes) }
+            let suite =
+                isTSV
+                ? try Suite(tsv: bytes, name: stem, file: file) : try Suite(jsonl: bytes, name: stem, file: file)
+            suites.append((suite, file))
         }
         suites.sort { $0.suite.name.utf8.lexicographicallyPrecedes($1.suite.name.utf8) }
         for (one, next) in zip(suites, suites.dropFirst()) where one.suite.name.utf8.elementsEqual(next.suite.name.utf8) {
             throw .sameName(file: next.file, other: one.file)
         }
         return suites.map(\.suite)
+    }
+
+    private static func reading<Result>(_ body: () throws(DiskError) -> Result) throws(EvaluationError) -> Result {
+        do { return try body() } catch { throw .disk(error) }
     }
 }
 

@@ -13,6 +13,11 @@ public enum Resources {
         return files
     }
 
+    /// The packaged suites (tab-separated), by name.
+    public static var suites: [(name: String, bytes: SharedBytes)] {
+        all.filter { $0.key.hasPrefix("suites/") }.map { (String($0.key.dropFirst(7).dropLast(4)), $0.value) }.sorted { $0.0 < $1.0 }
+    }
+
     private static let all: [String: SharedBytes] = {
         var files: [String: SharedBytes] = [:]
         var index = 0
