@@ -48,6 +48,7 @@ public final class FillMask: Sendable {
         if let other, Self.areSame(other.contents.pieces, contents.pieces), other.contents.tokenizer == contents.tokenizer {
             tokenizer = other.tokenizer
             (unspeakable, isOfWords) = (other.unspeakable, other.isOfWords)
+            terms = other.terms
             return
         }
         let vocabulary: Vocabulary
@@ -107,6 +108,7 @@ public final class FillMask: Sendable {
     public func answer(_ questions: [Question], inBackground: Bool = false) async -> [Result<Answer, EngineError>] {
         var outcomes: [Result<Answer, EngineError>?] = Array(repeating: nil, count: questions.count)
         var group = Group()
+        var wordy: [(index: Int, question: Question, encoding: Encoding)] = []
         for (index, question) in questions.enumerated() {
             if !inBackground, let known = cache.answer(to: question) {
                 outcomes[index] = .success(known)
@@ -115,7 +117,7 @@ public final class FillMask: Sendable {
             do throws(EngineError) {
                 let encoding = try encode(question)
                 if question.isOfWords(blanks: encoding.blanks.count) {
-                    outcomes[index] = .success(try await fill(question, encoding))
+                    wordy.append((index, question, encoding))
                     continue
                 }
                 let wanted = try wanted(question)
@@ -131,6 +133,7 @@ public final class FillMask: Sendable {
             }
         }
         await finish(&group, &outcomes, inBackground)
+        for (index, outcome) in await fill(wordy) { outcomes[index] = outcome }
         await Task.yield()
         for (question, outcome) in zip(questions, outcomes) {
             if case .success(let answer)? = outcome { cache.keep(answer, to: question) }

@@ -43,6 +43,28 @@ extension FillMask {
         return answer
     }
 
+    /// Several at the same time: their rounds are small, and join in passes.
+    func fill(
+        _ questions: [(index: Int, question: Question, encoding: Encoding)]
+    ) async -> [(index: Int, outcome: Result<Answer, EngineError>)] {
+        let lanes = min(4, questions.count)
+        return await withTaskGroup(of: [(Int, Result<Answer, EngineError>)].self) { group in
+            for lane in 0..<lanes {
+                group.addTask {
+                    var mine: [(Int, Result<Answer, EngineError>)] = []
+                    for place in stride(from: lane, to: questions.count, by: lanes) {
+                        let (index, question, encoding) = questions[place]
+                        do throws(EngineError) { mine.append((index, .success(try await self.fill(question, encoding)))) } catch {
+                            mine.append((index, .failure(error)))
+                        }
+                    }
+                    return mine
+                }
+            }
+            return await group.reduce(into: []) { $0 += $1 }
+        }
+    }
+
     /// - Returns: the candidates, and the likeliest length with its log probability.
     private func candidates(
         _ question: Question, _ encoding: Encoding, blank: Int, words: [SpanSearch.Word]?, limits: SpanSearch.Limits?

@@ -90,6 +90,7 @@ package struct SpanSearch {
     private var finished: [[Int32]: Float] = [:]
     /// Boosted, ascending, at most `top`.
     private var leaders: [Float] = []
+    private var finishedLengths: Set<Int> = []
     private(set) var expansions = 0
     /// What was asked for with `next` and not yet told.
     private var underWay: [Partial: Open] = [:]
@@ -129,9 +130,11 @@ package struct SpanSearch {
     /// The partial words to expand next, and which pieces' probabilities are needed beside the best; empty: it is done.
     mutating func next() -> [(partial: Partial, asked: [Int32])] {
         var chosen: [Partial] = []
-        for (partial, state) in best() {
+        var budget = quota()
+        for (partial, state) in deepest() + best() where !chosen.contains(partial) && chosen.count < limits.together {
             if !state.isWanted {
-                guard expansions < limits.expansions, isWorth(state.priority) else { break }
+                guard budget > 0, isWorth(state.priority) else { continue }
+                budget -= 1
                 expansions += 1
             }
             chosen.append(partial)
@@ -178,14 +181,41 @@ package struct SpanSearch {
 
     // MARK: - Steps
 
+    /// How many may be expanded now: what is left, spread over the rounds that the longest unfinished word needs. Else a model
+    /// that is unsure would spend all on first pieces, and no long word would ever be finished.
+    private func quota() -> Int {
+        let left = limits.expansions - expansions
+        var rounds: [Int: Int] = [:]
+        for partial in open.keys where !finishedLengths.contains(partial.length) {
+            rounds[partial.length] = min(rounds[partial.length] ?? .max, partial.length - partial.filled.count)
+        }
+        return max(min(left, 1), left / max(1, rounds.values.max() ?? 1))
+    }
+
+    /// Of each length of which no word is finished yet, the best of those that have come furthest.
+    private func deepest() -> [(Partial, Open)] {
+        guard !targetsOnly else { return [] }
+        var best: [Int: (key: Partial, value: Open)] = [:]
+        for entry in open where !finishedLengths.contains(entry.key.length) {
+            guard let other = best[entry.key.length] else {
+                best[entry.key.length] = entry
+                continue
+            }
+            let depths = (entry.key.filled.count, other.key.filled.count)
+            if depths.0 != depths.1 ? depths.0 > depths.1 : precedes(entry, other) { best[entry.key.length] = entry }
+        }
+        return best.values.sorted(by: precedes).map { ($0.key, $0.value) }
+    }
+
+    private func precedes(_ one: (key: Partial, value: Open), _ other: (key: Partial, value: Open)) -> Bool {
+        if one.value.isWanted != other.value.isWanted { return one.value.isWanted }
+        if one.value.priority != other.value.priority { return one.value.priority > other.value.priority }
+        if one.key.length != other.key.length { return one.key.length < other.key.length }
+        return one.key.filled.lexicographicallyPrecedes(other.key.filled)
+    }
+
     /// The `together` that come next: what targets need, then the highest bounds; equal ones in an order of their own.
     private func best() -> [(Partial, Open)] {
-        func precedes(_ one: (key: Partial, value: Open), _ other: (key: Partial, value: Open)) -> Bool {
-            if one.value.isWanted != other.value.isWanted { return one.value.isWanted }
-            if one.value.priority != other.value.priority { return one.value.priority > other.value.priority }
-            if one.key.length != other.key.length { return one.key.length < other.key.length }
-            return one.key.filled.lexicographicallyPrecedes(other.key.filled)
-        }
         var best: [(key: Partial, value: Open)] = []
         for entry in open {
             if best.count == limits.together {
@@ -226,6 +256,7 @@ package struct SpanSearch {
     private mutating func finish(_ partial: Partial, _ logP: Float) {
         let pieces = self.pieces(of: partial).map { $0! }
         guard finished.updateValue(logP, forKey: pieces) == nil else { return }
+        finishedLengths.insert(partial.length)
         let score = logP + log(boosts[pieces] ?? 1)
         if leaders.count == top {
             guard score > leaders[0] else { return }

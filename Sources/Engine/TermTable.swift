@@ -11,15 +11,18 @@ public struct TermTable: Sendable {
     let longLengths: Set<Int>
     /// Terms that this version's vocabulary has no pieces for, or that are of more than `Span.most`.
     public let unknown: Int
+    /// Whose list it is; 0: nobody's.
+    public let generation: Int
     public var count: Int { words.count }
 
-    public static let none = TermTable([], tokenizer: nil)
+    public static let none = TermTable([], tokenizer: nil, generation: 0)
 
-    public init(_ terms: [(text: String, weight: Double?)], tokenizer: Tokenizer) {
-        self.init(terms, tokenizer: Optional(tokenizer))
+    public init(_ terms: [(text: String, weight: Double?)], tokenizer: Tokenizer, generation: Int = 0) {
+        self.init(terms, tokenizer: Optional(tokenizer), generation: generation)
     }
 
-    private init(_ terms: [(text: String, weight: Double?)], tokenizer: Tokenizer?) {
+    private init(_ terms: [(text: String, weight: Double?)], tokenizer: Tokenizer?, generation: Int) {
+        self.generation = generation
         var boosts: [[Int32]: Float] = [:]
         var unknown = 0
         for term in terms {

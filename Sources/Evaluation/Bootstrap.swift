@@ -13,7 +13,9 @@ struct Bootstrap {
         let newBin: Int32
 
         init(_ pair: MarkPair) {
-            func change(_ count: Int) -> Float { (pair.new.isWithin(count) ? 1 : 0) - (pair.old.isWithin(count) ? 1 : 0) }
+            func change(_ count: Int) -> Float {
+                (pair.new.isWithin(count) ? 1 : 0) - (pair.old.isWithin(count) ? 1 : 0)
+            }
             (top1, top3, top5) = (change(1), change(3), change(5))
             reciprocalRank = Float(pair.new.reciprocalRank - pair.old.reciprocalRank)
             oldGap = Float((pair.old.isRight ? 1 : 0) - pair.old.confidence)

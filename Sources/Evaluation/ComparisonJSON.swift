@@ -4,8 +4,9 @@ extension Comparison {
     /// Differences as shares, each with its 95 % interval.
     public var json: JSON {
         [
-            "rows": .integer(Int64(rows)), "resamples": .integer(Int64(Self.resamples)), "top1": top1.json, "top3": top3.json,
-            "top5": top5.json, "mrr": mrr.json, "ece": ece.json, "drifted": .bool(drifted), "smallestDrop": .real(smallestDrop),
+            "rows": .integer(Int64(rows)), "resamples": .integer(Int64(Self.resamples)), "top1": top1.json,
+            "top3": top3.json, "top5": top5.json, "mrr": mrr.json, "ece": ece.json,
+            "drifted": .bool(drifted), "smallestDrop": .real(smallestDrop),
         ]
     }
 }

@@ -16,12 +16,14 @@ struct Drawing {
     enum Anchor: String { case start, middle, end }
 
     mutating func rectangle(_ style: String, x: Double, y: Double, width: Double, height: Double) {
-        body += "<rect class=\"\(style)\" x=\"\(x.unit)\" y=\"\(y.unit)\" width=\"\(max(0, width).unit)\""
+        body +=
+            "<rect class=\"\(style)\" x=\"\(x.unit)\" y=\"\(y.unit)\" width=\"\(max(0, width).unit)\""
             + " height=\"\(max(0, height).unit)\"/>"
     }
 
     mutating func line(_ style: String, from: (x: Double, y: Double), to: (x: Double, y: Double)) {
-        body += "<line class=\"\(style)\" x1=\"\(from.x.unit)\" y1=\"\(from.y.unit)\" x2=\"\(to.x.unit)\" y2=\"\(to.y.unit)\"/>"
+        body +=
+            "<line class=\"\(style)\" x1=\"\(from.x.unit)\" y1=\"\(from.y.unit)\" x2=\"\(to.x.unit)\" y2=\"\(to.y.unit)\"/>"
     }
 
     mutating func dot(_ style: String, x: Double, y: Double, radius: Double) {
@@ -29,7 +31,8 @@ struct Drawing {
     }
 
     mutating func text(_ text: String, x: Double, y: Double, _ anchor: Anchor = .start, style: String = "label") {
-        body += "<text class=\"\(style)\" x=\"\(x.unit)\" y=\"\(y.unit)\" text-anchor=\"\(anchor.rawValue)\">\(text.escaped)</text>"
+        body +=
+            "<text class=\"\(style)\" x=\"\(x.unit)\" y=\"\(y.unit)\" text-anchor=\"\(anchor.rawValue)\">\(text.escaped)</text>"
     }
 
     var svg: String {

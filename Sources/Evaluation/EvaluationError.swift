@@ -29,7 +29,8 @@ public enum EvaluationError: Explained, Equatable {
         case .noRows(let file): Bilingual("\(file): expected rows, found none", zh: "\(file)：应有题目，实际没有")
         case .sameName(let file, let other):
             Bilingual(
-                "\(file): expected a suite's name of its own, found that of \(other)", zh: "\(file)：题集应有自己的名称，实与 \(other) 同名")
+                "\(file): expected a suite's name of its own, found that of \(other)",
+                zh: "\(file)：题集应有自己的名称，实与 \(other) 同名")
         case .figures(let object, let detail):
             Bilingual(
                 "\(object): \(detail.field): expected \(detail.expected), found \(detail.found)",

@@ -53,7 +53,8 @@ public struct Figures: Sendable, Equatable {
         bins = (0..<Self.binCount).map { bin in
             let inside = marks.filter { $0.bin == bin }
             return Bin(
-                count: inside.count, confidence: inside.reduce(0) { $0 + $1.confidence }, right: inside.count(where: \.isRight))
+                count: inside.count, confidence: inside.reduce(0) { $0 + $1.confidence },
+                right: inside.count(where: \.isRight))
         }
         ece = marks.isEmpty ? 0 : bins.reduce(0) { $0 + abs(Double($1.right) - $1.confidence) } / Double(marks.count)
         meanRight = Self.meanConfidence(marks.filter(\.isRight))

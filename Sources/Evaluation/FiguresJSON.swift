@@ -5,8 +5,9 @@ extension Figures {
     /// An object with a member for each figure, times in milliseconds; `meanRight` and `meanWrong` can be null.
     public var json: JSON {
         [
-            "rows": .integer(Int64(rows)), "top1": .real(top1), "top3": .real(top3), "top5": .real(top5), "mrr": .real(mrr),
-            "ece": .real(ece), "meanRight": meanRight.map(JSON.real) ?? .null, "meanWrong": meanWrong.map(JSON.real) ?? .null,
+            "rows": .integer(Int64(rows)), "top1": .real(top1), "top3": .real(top3), "top5": .real(top5),
+            "mrr": .real(mrr), "ece": .real(ece), "meanRight": meanRight.map(JSON.real) ?? .null,
+            "meanWrong": meanWrong.map(JSON.real) ?? .null,
             "bins": .array(bins.map(\.json)), "p50": .real(p50), "p99": .real(p99),
         ]
     }

@@ -7,10 +7,11 @@ extension Comparison {
         let title = Bilingual("Changes with 95 % intervals, in hundredths", zh: "变化及 95% 区间（百分之一）").text(in: language)
         let foot = 6 + block * Double(Measure.allCases.count)
         var drawing = Drawing(height: foot + 22, title: title)
-        let reach = Self.reach(Measure.allCases.map { measure in
-            let difference = measure.difference(self)
-            return max(difference.low.magnitude, difference.high.magnitude, difference.value.magnitude)
-        }.max() ?? 0)
+        let reach = Self.reach(
+            Measure.allCases.map { measure in
+                let difference = measure.difference(self)
+                return max(difference.low.magnitude, difference.high.magnitude, difference.value.magnitude)
+            }.max() ?? 0)
         func x(_ difference: Double) -> Double { (left + right) / 2 + (right - left) / 2 * difference / reach }
         for tick in [-1, -0.5, 0, 0.5, 1] {
             let at = x(tick * reach)

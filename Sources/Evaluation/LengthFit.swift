@@ -1,7 +1,9 @@
 import Glibc
 
-/// Length weights by maximum likelihood: P(ℓ) = softmax over ℓ of a·s_ℓ + b_ℓ, b₁ = 0 (multinomial logistic regression with
-/// one slope for all).
+/// Length weights by maximum likelihood (multinomial logistic regression with one slope for all): of the lengths' best words
+/// that of the right length shall come first, its share being softmax over ℓ of a·s_ℓ + b_ℓ + m_ℓ, b₁ = 0. Without m it is
+/// P(ℓ) itself that is fitted; then short words come first wherever a model is unsure, for one piece is easier to guess
+/// than two.
 public struct LengthFit: Sendable {
     public let slope: Double
     /// One for each length from 1 on.
@@ -12,9 +14,14 @@ public struct LengthFit: Sendable {
     /// What one blank says: s_ℓ for each competing length, and how long its answer is.
     public struct Observation: Sendable {
         public let evidence: [Double]
+        /// m_ℓ, the log probability of each length's best word, given the length.
+        public let best: [Double]
         public let length: Int
 
-        public init(evidence: [Double], length: Int) { (self.evidence, self.length) = (evidence, length) }
+        public init(evidence: [Double], best: [Double]? = nil, length: Int) {
+            (self.evidence, self.length) = (evidence, length)
+            self.best = best ?? evidence.map { _ in 0 }
+        }
     }
 
     /// - Precondition: observations are not empty, all of the same number of lengths, answers among them.
@@ -57,7 +64,7 @@ public struct LengthFit: Sendable {
     ) -> (value: Double, gradient: [Double]) {
         var (value, gradient) = (0.0, weights.map { _ in 0.0 })
         for one in observations {
-            let logP = logShares(one.evidence, weights)
+            let logP = logShares(one, weights)
             value += logP[one.length - 1]
             for length in 1...logP.count {
                 let error = (length == one.length ? 1 : 0) - exp(logP[length - 1])
@@ -69,8 +76,8 @@ public struct LengthFit: Sendable {
         return (value / count, gradient.map { $0 / count })
     }
 
-    private static func logShares(_ evidence: [Double], _ weights: [Double]) -> [Double] {
-        let values = evidence.enumerated().map { weights[0] * $1 + ($0 > 0 ? weights[$0] : 0) }
+    private static func logShares(_ one: Observation, _ weights: [Double]) -> [Double] {
+        let values = one.evidence.indices.map { weights[0] * one.evidence[$0] + ($0 > 0 ? weights[$0] : 0) + one.best[$0] }
         let most = values.max() ?? 0
         let sum = log(values.reduce(0) { $0 + exp($1 - most) }) + most
         return values.map { $0 - sum }

@@ -56,10 +56,10 @@ extension Report {
         .verdict { margin-block-start: 0.25rem; }
         .verdict.drifted { color: var(--seal); font-weight: 700; }
         svg { display: block; inline-size: 100%; block-size: auto; }
-        svg text { font-size: 11px; fill: var(--ink); font-variant-numeric: tabular-nums; }
-        svg .tick { font-size: 10px; fill: var(--faded); }
+        svg text { font-size: 13px; fill: var(--ink); font-variant-numeric: tabular-nums; }
+        svg .tick { font-size: 12px; fill: var(--faded); }
         svg .label { fill: var(--faded); }
-        svg .name { font-size: 12px; font-weight: 500; }
+        svg .name { font-size: 13px; font-weight: 500; }
         .bars figcaption { color: var(--ink); font-weight: 500; }
         .sheet { fill: var(--sheet); }
         .grid { stroke: var(--rule); }

@@ -45,7 +45,8 @@ public struct Report: Sendable {
     /// together.
     public var json: JSON {
         [
-            "model": .string(labels.model), "release": .string(labels.release), "fingerprint": .string(labels.fingerprint),
+            "model": .string(labels.model), "release": .string(labels.release),
+            "fingerprint": .string(labels.fingerprint),
             "date": .string(labels.date), "against": labels.against.map(JSON.string) ?? .null,
             "suites": .array(parts.map(\.json)),
         ]

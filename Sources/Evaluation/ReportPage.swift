@@ -57,7 +57,8 @@ private struct PageParts {
         let headings = Report.headings(in: language).map { "<th scope=\"col\">\($0.escaped)</th>" }.joined()
         let rows = parts.map { part in
             let cells = Report.cells(of: part, in: language).map(\.escaped)
-            return "<tr><th scope=\"row\">\(cells[0])</th>" + cells.dropFirst().map { "<td>\($0)</td>" }.joined() + "</tr>"
+            return "<tr><th scope=\"row\">\(cells[0])</th>" + cells.dropFirst().map { "<td>\($0)</td>" }.joined()
+                + "</tr>"
         }
         return "<div class=\"wide\" tabindex=\"0\"><table><thead><tr>\(headings)</tr></thead>"
             + "<tbody>\(rows.joined())</tbody></table></div>"

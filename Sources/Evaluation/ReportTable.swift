@@ -10,18 +10,21 @@ extension Report {
     }
 
     static func headings(in language: Language) -> [String] {
-        let right = Bilingual("Right", zh: "答对"), wrong = Bilingual("Wrong", zh: "答错")
-        let names = [Bilingual("Suite", zh: "题集"), Bilingual("Rows", zh: "题数")]
-            + [Bilingual("Top-1", zh: "前 1"), Bilingual("Top-3", zh: "前 3"), Bilingual("Top-5", zh: "前 5")]
-            + [Measure.mrr.name, Measure.ece.name, right, wrong]
+        let names = [
+            Bilingual("Suite", zh: "题集"), Bilingual("Rows", zh: "题数"), Bilingual("Top-1", zh: "前 1"),
+            Bilingual("Top-3", zh: "前 3"), Bilingual("Top-5", zh: "前 5"), Measure.mrr.name, Measure.ece.name,
+            Bilingual("Right", zh: "答对"), Bilingual("Wrong", zh: "答错"),
+        ]
         return names.map { $0.text(in: language) } + ["p50", "p99"]
     }
 
     static func cells(of part: Part, in language: Language) -> [String] {
         let figures = part.figures
-        return [part.name.text(in: language), "\(figures.rows)", figures.top1.percent, figures.top3.percent, figures.top5.percent]
-            + [figures.mrr.fixed(3), figures.ece.fixed(3), figures.meanRight?.fixed(2) ?? "-", figures.meanWrong?.fixed(2) ?? "-"]
-            + [figures.p50.milliseconds, figures.p99.milliseconds]
+        return [
+            part.name.text(in: language), "\(figures.rows)", figures.top1.percent, figures.top3.percent,
+            figures.top5.percent, figures.mrr.fixed(3), figures.ece.fixed(3), figures.meanRight?.fixed(2) ?? "-",
+            figures.meanWrong?.fixed(2) ?? "-", figures.p50.milliseconds, figures.p99.milliseconds,
+        ]
     }
 
     private func figuresTable(in language: Language) -> String {
@@ -44,7 +47,8 @@ extension Report {
                 let sign = difference.excludesZero ? (measure.isBetter(difference) ? Self.better : Self.worse) : nil
                 rows.append([
                     measure == .top1 ? part.name.text(in: language) : "", measure.name.text(in: language),
-                    difference.value.points(), difference.low.points(), difference.high.points(), sign?.text(in: language) ?? "",
+                    difference.value.points(), difference.low.points(), difference.high.points(),
+                    sign?.text(in: language) ?? "",
                 ])
             }
         }

@@ -27,17 +27,18 @@ extension Suite {
         var suites: [(suite: Suite, file: String)] = []
         for name in try reading({ () throws(DiskError) in try disk.list(path) }) where !name.hasPrefix(".") {
             let file = path + "/" + name
-            guard let (stem, isTSV) = name.stem(before: ".tsv").map({ ($0, true) })
-                ?? name.stem(before: ".jsonl").map({ ($0, false) })
-            else { continue }
-            let bytes = try reading { () throws(DiskError) in try disk.read(file, atMost: mostBytes) }
-            let suite =
-                isTSV
-                ? try Suite(tsv: bytes, name: stem, file: file) : try Suite(jsonl: bytes, name: stem, file: file)
-            suites.append((suite, file))
+            func bytes() throws(EvaluationError) -> [UInt8] {
+                try reading { () throws(DiskError) in try disk.read(file, atMost: mostBytes) }
+            }
+            if let stem = name.stem(before: ".tsv") {
+                suites.append((try Suite(tsv: try bytes(), name: stem, file: file), file))
+            } else if let stem = name.stem(before: ".jsonl") {
+                suites.append((try Suite(jsonl: try bytes(), name: stem, file: file), file))
+            }
         }
         suites.sort { $0.suite.name.utf8.lexicographicallyPrecedes($1.suite.name.utf8) }
-        for (one, next) in zip(suites, suites.dropFirst()) where one.suite.name.utf8.elementsEqual(next.suite.name.utf8) {
+        for (one, next) in zip(suites, suites.dropFirst()) {
+            guard one.suite.name.utf8.elementsEqual(next.suite.name.utf8) else { continue }
             throw .sameName(file: next.file, other: one.file)
         }
         return suites.map(\.suite)

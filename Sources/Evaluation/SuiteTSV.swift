@@ -9,14 +9,15 @@ extension Suite {
         var columns: Columns?
         var list = RowList()
         for line in SuiteLines(bytes, file: file) {
-            let fields = try line.text().utf8.split(separator: 0x09, omittingEmptySubsequences: false).map { String($0)! }
+            let fields = try line.text().pieces(between: "\t")
             guard let columns else {
                 columns = try Columns(fields, at: line.place)
                 continue
             }
             guard fields.count <= columns.count else {
                 throw line.place.refusal(
-                    "\(columns.count) columns, as in the first line", zh: " \(columns.count) 列，与首行相同", found: "\(fields.count)")
+                    "\(columns.count) columns, as in the first line", zh: " \(columns.count) 列，与首行相同",
+                    found: "\(fields.count)")
             }
             try list.append(
                 sentence: try columns.field(columns.sentence, "sentence", of: fields, at: line.place),
@@ -51,7 +52,9 @@ private struct Columns {
         also = try index("also")
     }
 
-    func field(_ index: Int, _ name: String, of fields: [String], at place: Row.Place) throws(EvaluationError) -> String {
+    func field(
+        _ index: Int, _ name: String, of fields: [String], at place: Row.Place
+    ) throws(EvaluationError) -> String {
         guard index < fields.count else {
             throw place.refusal("a column \"\(name)\"", zh: "含 \(name) 列的一行", found: "\(fields.count)")
         }
@@ -60,6 +63,13 @@ private struct Columns {
 
     func also(of fields: [String]) -> [String] {
         guard let also, also < fields.count, !fields[also].isEmpty else { return [] }
-        return fields[also].utf8.split(separator: UInt8(ascii: "|"), omittingEmptySubsequences: false).map { String($0)! }
+        return fields[also].pieces(between: "|")
+    }
+}
+
+extension String {
+    /// By scalars: an accent after a separator is one Character with it.
+    fileprivate func pieces(between separator: Unicode.Scalar) -> [String] {
+        unicodeScalars.split(separator: separator, omittingEmptySubsequences: false).map { String($0) }
     }
 }

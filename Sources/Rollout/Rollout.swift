@@ -25,6 +25,10 @@ public actor Rollout {
         /// The packaged model, and its name.
         public var packaged: @Sendable () throws(ModelFormatError) -> ModelContents
         public var packagedRelease: String
+        /// Folders that are somebody else's to look at, watched together with the drop folder, for there is one watcher in
+        /// a process; `look` is called at each of its hints.
+        public var alsoWatched: [String] = []
+        public var look: @Sendable () -> Void = {}
 
         public init(
             state: String, drop: String, allowedSigners: String, packagedRelease: String,
@@ -105,10 +109,11 @@ public actor Rollout {
     /// Watches the drop folder until `stop`; call after `start`.
     public func run() async {
         try? disk.makeFolder(settings.drop, mode: 0o775)
-        let watch = FolderWatch([settings.drop])
+        let watch = FolderWatch([settings.drop] + settings.alsoWatched)
         self.watch = watch
         let care = Task { await upkeep() }
         for await _ in watch.hints {
+            settings.look()
             alignDisk()
             look()
             await pump()

@@ -67,6 +67,16 @@ struct ComparisonTests {
         #expect(lost(3).smallestDrop == 0.02 && lost(100).smallestDrop > 0.06)
     }
 
+    @Test("top-1 alone or top-3 alone is drift, top-5 or the calibration error is not", arguments: [
+        (1, 2, true), (3, 4, true), (5, 6, false), (4, 4, false),
+    ])
+    func either(before: Int, after: Int, drifts: Bool) throws {
+        let old = (0..<100).map { outcome($0, rank: before, confidence: 0.1) }
+        let new = (0..<100).map { outcome($0, rank: $0 < 20 ? after : before, confidence: 0.9) }
+        let comparison = Comparison(suite: try suite(100), old: old, new: new)
+        #expect(comparison.drifted == drifts && comparison.ece.excludesZero)
+    }
+
     @Test("rows that only one of both answered do not count; none in common compares nothing")
     func unpaired() throws {
         let suite = try suite(4)

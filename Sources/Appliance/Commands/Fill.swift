@@ -98,14 +98,14 @@ struct Fill: AsyncParsableCommand {
 
     private func answerer() async throws -> Answerer {
         let settings = try place.load().settings
-        if let model {
-            let pool = try WorkerPool.configured(settings)
-            let contents = try ModelContents(huggingFace: model)
-            return .here(try Version(contents: contents, release: model, pool: pool), settings)
+        if model == nil, let socket = presentSocket(settings) { return .service(socket: socket) }
+        let version = try Version.called(model.map { $0 + "/" }, settings: settings, pool: try WorkerPool.configured(settings))
+        if span != nil || texts == ["-"] {
+            let terms = SiteTerms(folder: settings.terms)
+            _ = terms.look()
+            terms.dress(version.fillMask)
         }
-        if let socket = presentSocket(settings) { return .service(socket: socket) }
-        let pool = try WorkerPool.configured(settings)
-        return .here(try Version.forReading(state: Paths().state(settings), pool: pool), settings)
+        return .here(version, settings)
     }
 
     // MARK: - A stream of lines

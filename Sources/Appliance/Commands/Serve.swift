@@ -8,6 +8,7 @@ import Logging
 import ModelFormat
 import ModelStore
 import Rollout
+import Synchronization
 
 struct Serve: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
@@ -42,14 +43,20 @@ struct Serve: AsyncParsableCommand {
         let state = Paths().state(settings)
         let store = try ModelStore(opening: state)
         let pool = try WorkerPool.configured(settings)
-        let rollout = Rollout(.init(settings, state: state), store: store, pool: pool, note: logger.note)
-        let appliance = Appliance(settings: settings, pool: pool, rollout: rollout, logger: logger)
+        let terms = SiteTerms(folder: settings.terms)
+        let look = LateCall()
+        var rolloutSettings = Rollout.Settings(settings, state: state)
+        (rolloutSettings.alsoWatched, rolloutSettings.look) = ([settings.terms], { look.call() })
+        let rollout = Rollout(rolloutSettings, store: store, pool: pool, note: logger.note)
+        let appliance = Appliance(settings: settings, pool: pool, rollout: rollout, terms: terms, logger: logger)
+        look.set(appliance.lookAtTerms)
         if settings.trust.unsigned == .allow {
             logger.warning("trust.unsigned is allow: anyone who can write to the drop folder decides what is served")
         }
         try await Listeners(appliance: appliance, socket: Paths().socket(settings)).run(
             warm: {
                 try await rollout.start()
+                appliance.lookAtTerms()
                 appliance.tellReady()
             }, keep: { await rollout.run() }, end: { await rollout.stop() })
     }
@@ -73,6 +80,14 @@ struct Serve: AsyncParsableCommand {
         }
         return loaded
     }
+}
+
+/// What the rollout is to call is made after it.
+private final class LateCall: Sendable {
+    private let body = Mutex<(@Sendable () -> Void)?>(nil)
+
+    func set(_ body: @escaping @Sendable () -> Void) { self.body.withLock { $0 = body } }
+    func call() { body.withLock { $0 }?() }
 }
 
 extension Appliance {

@@ -35,6 +35,7 @@ struct FillRoutes: Sendable {
 
     /// All of them, or the problem of the first that has one.
     private func answer(_ asked: [Question], by version: Version, _ request: Request, _ context: Context) async throws -> [Answer] {
+        if asked.contains(where: { $0.span != .one }) { appliance.terms.dress(version.fillMask) }
         let client = Access.turnKey(request, context, appliance.settings.access)
         let questions = asked.map { question in
             var question = question

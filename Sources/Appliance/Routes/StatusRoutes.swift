@@ -14,6 +14,7 @@ struct StatusRoutes: Sendable {
         let version = try appliance.version()
         var members = version.status(appliance).members ?? []
         members += appliance.rollout.statusMembers
+        members.append(.init("terms", appliance.terms.json(version.fillMask)))
         if appliance.settings.trust.unsigned == .allow { members.append(.init("unsigned", "allow")) }
         return Response(json: .object(members))
     }

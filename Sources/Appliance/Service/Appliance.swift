@@ -9,11 +9,13 @@ struct Appliance: Sendable {
     let settings: Settings
     let pool: WorkerPool
     let rollout: Rollout
+    let terms: SiteTerms
     let metrics = Metrics()
     let connections: Connections
     let logger: Logger
 
-    init(settings: Settings, pool: WorkerPool, rollout: Rollout, logger: Logger) {
+    init(settings: Settings, pool: WorkerPool, rollout: Rollout, terms: SiteTerms, logger: Logger) {
+        self.terms = terms
         self.settings = settings
         self.pool = pool
         self.rollout = rollout

@@ -9,6 +9,12 @@ const dictionary = {
     tagline: '写一句话，留一个空，答案就在这里。',
     label: '句子',
     insert: '插入空',
+    span: '每个空填几个字',
+    spanAuto: '字数不限',
+    span1: '一个字',
+    span2: '两个字',
+    span3: '三个字',
+    span4: '四个字',
     ask: '填空',
     how: '这样写都是空：',
     examples: '试一试',
@@ -16,10 +22,11 @@ const dictionary = {
     copy: '复制',
     copied: '已复制',
     notCopied: '复制不了，请手动选中',
-    together: '整句搭配',
+    together: '整句',
     blank: '空',
     blankNumber: '空 {number}',
     filled: '已填好：{text}',
+    nothing: '没有找到这个长度的词。',
     release: '版本',
     fingerprint: '指纹',
     precision: '精度',
@@ -50,6 +57,12 @@ const dictionary = {
     tagline: 'Write a Chinese sentence, leave a blank, and see what fits.',
     label: 'Sentence',
     insert: 'Insert a blank',
+    span: 'Characters in each blank',
+    spanAuto: 'Any length',
+    span1: '1 character',
+    span2: '2 characters',
+    span3: '3 characters',
+    span4: '4 characters',
     ask: 'Fill in',
     how: 'Each of these is a blank:',
     examples: 'Try one',
@@ -57,10 +70,11 @@ const dictionary = {
     copy: 'Copy',
     copied: 'Copied',
     notCopied: 'Could not copy: please select it by hand',
-    together: 'All blanks together',
+    together: 'Whole sentence',
     blank: 'blank',
     blankNumber: 'Blank {number}',
     filled: 'Filled in: {text}',
+    nothing: 'No word of this length was found.',
     release: 'Version',
     fingerprint: 'Fingerprint',
     precision: 'Precision',
@@ -103,6 +117,9 @@ function word(key, values = {}) {
 // Brackets count when there is nothing but spaces in them.
 const blankForms = /\[MASK\]|[_＿]{2,}|【\s*】|（\s*）|\(\s*\)/gi;
 
+/** What stands in the sentence where nothing fits. */
+const unfilled = '____';
+
 /** Something like `main()`, which is no blank; `main( )` is one. */
 function isCall(match) {
   return match[0] === '()' && /\w/.test(match.input[match.index - 1] ?? '');
@@ -134,24 +151,6 @@ function textAround(text, blanks) {
   const starts = [0, ...blanks.map((blank) => blank.end)];
   const ends = [...blanks.map((blank) => blank.start), scalars.length];
   return starts.map((start, index) => scalars.slice(start, ends[index]).join(''));
-}
-
-/** The fills of a whole filled sentence, or null where they cannot be told apart. */
-function fillsOf(sentence, around) {
-  const inner = around.slice(1, -1);
-  const last = around.at(-1);
-  if (!sentence.startsWith(around[0]) || !sentence.endsWith(last)) return null;
-  let rest = sentence.slice(around[0].length, sentence.length - last.length);
-  const fills = [];
-  for (const [index, between] of inner.entries()) {
-    // Blanks side by side: one character each, the last takes what is left.
-    const first = Array.from(rest)[0] ?? '';
-    const at = between === '' ? first.length : rest.indexOf(between, first.length);
-    if (at < 0 || rest === '') return null;
-    fills[index] = rest.slice(0, at);
-    rest = rest.slice(at + between.length);
-  }
-  return rest === '' ? null : [...fills, rest];
 }
 
 // ---------------------------------------------------------------- the service
@@ -219,15 +218,15 @@ function pause(milliseconds, signal) {
 /** Asks for the candidates of the text in the input; a question still on its way is given up for it. */
 async function ask() {
   clearTimeout(state.typing);
-  const text = forService(element.text.value);
+  const question = questionNow();
   state.asking?.abort();
   const asking = new AbortController();
   state.asking = asking;
-  state.asked = text;
+  state.asked = question;
   const outcome = await callUntilAnswered('/v1/fill', {
     method: 'POST',
     headers: { 'Content-Type': 'application/json' },
-    body: JSON.stringify({ text, top_k: 5 }),
+    body: JSON.stringify({ ...question, top_k: 5 }),
     signal: asking.signal,
   }, (why, attempt) => {
     // One lost try is nobody's business; the page says something when there is a real wait, or nothing to look at yet.
@@ -240,20 +239,27 @@ async function ask() {
     show({ trouble: outcome.trouble, waiting: null });
     return;
   }
-  show({ answer: understand(text, outcome.body), trouble: null, waiting: null });
-  announce(word('filled', { text: filledSentence() }));
+  show({ answer: understand(question, outcome.body), trouble: null, waiting: null });
+  announce(word(state.answer.fills.includes(unfilled) ? 'nothing' : 'filled', { text: filledSentence() }));
   // The version changed under the page: the footer's other facts may be old too.
   if (outcome.body.version !== state.status?.version) learnStatus();
 }
 
-/** An answer with what the page needs besides: the text it belongs to, the text around its blanks, what is filled in. */
-function understand(text, body) {
-  const around = textAround(text, body.blanks);
-  const joint = (body.joint ?? [])
-    .map((item) => ({ ...item, fills: fillsOf(item.text, around) }))
-    .filter((item) => item.fills);
-  const best = joint[0]?.fills ?? body.blanks.map((blank) => blank.candidates[0]?.text ?? '');
-  return { ...body, text, around, joint, fills: best };
+/** What the service is to be asked: the sentence, and how long its words are. */
+function questionNow() {
+  const span = element.span.value;
+  return { text: forService(element.text.value), span: span === 'auto' ? span : Number(span) };
+}
+
+function isSame(one, other) {
+  return one?.text === other?.text && one?.span === other?.span;
+}
+
+/** An answer with what the page needs besides: the question it belongs to, the text around its blanks, what is filled in. */
+function understand(question, body) {
+  const joint = body.joint ?? [];
+  const best = joint[0]?.fills ?? body.blanks.map((blank) => blank.candidates[0]?.text ?? unfilled);
+  return { ...body, question, around: textAround(question.text, body.blanks), joint, fills: best };
 }
 
 async function learnStatus() {
@@ -268,7 +274,7 @@ async function learnStatus() {
 
 const element = Object.fromEntries(
   ['announcement', 'answer', 'blanks', 'copy', 'examples', 'facts', 'form', 'insert', 'language', 'mirror', 'note',
-    'sentence', 'text', 'trouble', 'unsigned'].map((id) => [id, document.getElementById(id)]),
+    'sentence', 'span', 'text', 'trouble', 'unsigned'].map((id) => [id, document.getElementById(id)]),
 );
 
 const state = {
@@ -277,7 +283,7 @@ const state = {
   trouble: null, // {code, message?, hint?, id?}
   waiting: null, // 'offline', 'busy', 'warming'
   status: null, // of /v1/status
-  asked: null, // the text asked last
+  asked: null, // the question asked last
   asking: null, // the AbortController of the question on its way
   learning: null, // the same for the status
   typing: 0, // the timer that asks after a pause
@@ -336,7 +342,7 @@ function showNote() {
 
 /** An answer to another text than the one in the input is shown a little paler. */
 function showStale() {
-  const isStale = state.answer !== null && state.answer.text !== forService(element.text.value);
+  const isStale = state.answer !== null && !isSame(state.answer.question, questionNow());
   element.answer.classList.toggle('stale', isStale);
   element.answer.setAttribute('aria-busy', String(isStale && state.asking !== null));
 }
@@ -390,7 +396,7 @@ function group(number, name, rows) {
     // With one blank there is nothing to tell apart: the name is for screen readers.
     if (name === word('blank')) legend.className = 'unseen';
   }
-  fieldset.append(legend, ...rows);
+  fieldset.append(legend, ...(rows.length > 0 ? rows : [make('p', 'nothing', word('nothing'))]));
   return fieldset;
 }
 
@@ -501,25 +507,31 @@ function announce(text) {
   element.announcement.textContent = text;
 }
 
+// ---------------------------------------------------------------- what is remembered
+
+/** Browsers may forbid storage altogether; then a choice holds until the page is closed. */
+function remembered(key) {
+  try { return localStorage.getItem(key); } catch { return null; }
+}
+
+function remember(key, value) {
+  try { localStorage.setItem(key, value); } catch { /* as above */ }
+}
+
 // ---------------------------------------------------------------- language
 
 function languageTag() {
   return state.language === 'zh' ? 'zh-CN' : 'en';
 }
 
-/** Browsers may forbid storage altogether; then the switch holds until the page is closed. */
 function rememberedLanguage() {
-  try {
-    const language = localStorage.getItem('language');
-    return language in dictionary ? language : null;
-  } catch {
-    return null;
-  }
+  const language = remembered('language');
+  return language in dictionary ? language : null;
 }
 
 function switchLanguage() {
   state.language = state.language === 'zh' ? 'en' : 'zh';
-  try { localStorage.setItem('language', state.language); } catch { /* as above */ }
+  remember('language', state.language);
   showLanguage();
 }
 
@@ -554,8 +566,14 @@ function textChanged() {
 
 /** Asks by itself, but never complains by itself: a sentence without a blank may just not be finished. */
 function askIfNew() {
-  const text = forService(element.text.value);
-  if (text.includes('[MASK]') && text !== state.asked) ask();
+  const question = questionNow();
+  if (question.text.includes('[MASK]') && !isSame(question, state.asked)) ask();
+}
+
+function spanChosen() {
+  remember('span', element.span.value);
+  showStale();
+  askIfNew();
 }
 
 function submit(event) {
@@ -615,10 +633,13 @@ element.text.addEventListener('input', (event) => {
 });
 element.text.addEventListener('compositionend', textChanged);
 element.insert.addEventListener('click', insertBlank);
+element.span.addEventListener('change', spanChosen);
 element.copy.addEventListener('click', copySentence);
 element.language.addEventListener('click', switchLanguage);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) learnStatus(); });
 
+element.span.value = remembered('span') ?? 'auto';
+if (!element.span.value) element.span.value = 'auto'; // what is remembered is no choice of this page's
 showLanguage();
 textChanged(); // browsers keep what was typed when a page is reloaded
 learnStatus();

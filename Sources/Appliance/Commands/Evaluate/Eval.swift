@@ -7,6 +7,7 @@ import Explain
 import ModelFormat
 import Rollout
 import StrictJSON
+import Terms
 
 struct Eval: AsyncParsableCommand {
     static var configuration: CommandConfiguration {
@@ -51,6 +52,9 @@ struct Eval: AsyncParsableCommand {
 
     @Option(help: ArgumentHelp(say("known: as long as the answer; auto: any length.", zh: "known：已知字数；auto：任意长度。"), valueName: "s"))
     var span = "known"
+
+    @Option(help: ArgumentHelp(say("A folder of terms; else none are considered.", zh: "术语目录；缺省为不用术语。"), valueName: "folder"))
+    var terms: String?
 
     @Option(help: ArgumentHelp(say("fast or exact; else as configured.", zh: "fast 或 exact；缺省按配置。"), valueName: "p"))
     var precision: String?
@@ -106,7 +110,16 @@ struct Eval: AsyncParsableCommand {
     }
 
     private func run(of version: Version, _ settings: Settings) throws -> SuiteRun {
-        SuiteRun(
+        if let terms {
+            let site = SiteTerms(folder: terms)
+            _ = site.look()
+            guard site.list.files > 0 else {
+                throw ValidationError(say("--terms: expected *.txt files in \(terms), found none", zh: "--terms：\(terms) 中没有 *.txt 文件"))
+            }
+            for fault in site.list.faults { tell("tiankong: " + fault.message.text(in: language)) }
+            site.dress(version.fillMask)
+        }
+        return SuiteRun(
             version: version, precision: precision.flatMap(Precision.init) ?? Precision(settings.model.precision),
             span: AskedSpan(rawValue: span) ?? .known)
     }

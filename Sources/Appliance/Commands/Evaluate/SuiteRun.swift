@@ -64,7 +64,8 @@ extension Version {
         guard let name else { return try forReading(state: Paths().state(settings), pool: pool) }
         if name == "packaged" { return try Version(contents: try ModelContents.embedded(), release: embeddedRelease, pool: pool) }
         if name.contains("/") || Disk().isFolder(name) {
-            return try Version(contents: try ModelContents(huggingFace: name), release: name, pool: pool)
+            let folder = name.hasSuffix("/") && name.utf8.count > 1 ? String(name.dropLast()) : name
+            return try Version(contents: try ModelContents(huggingFace: folder), release: folder, pool: pool)
         }
         let store = ModelStore(reading: Paths().state(settings))
         return try Version(try store.manifest(named: name), in: store, pool: pool)
