@@ -14,6 +14,9 @@ RESOURCE(model_tokenizer) = {
 RESOURCE(model_vocabulary) = {
 #embed "../../packaging/default-model/vocab.txt"
 };
+RESOURCE(model_own) = {
+#embed "../../packaging/default-model/tiankong.json"
+};
 RESOURCE(model_weights) = {
 #embed "../../packaging/default-model/model.safetensors"
 };
@@ -55,6 +58,7 @@ static const tk_resource resources[] = {
     {"model/config.json", model_config, sizeof model_config},
     {"model/tokenizer_config.json", model_tokenizer, sizeof model_tokenizer},
     {"model/vocab.txt", model_vocabulary, sizeof model_vocabulary},
+    {"model/tiankong.json", model_own, sizeof model_own},
     {"model/model.safetensors", model_weights, sizeof model_weights},
     {"page/index.html", page_index, sizeof page_index},
     {"page/page.css", page_style, sizeof page_style},
