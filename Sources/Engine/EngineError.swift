@@ -112,7 +112,7 @@ public enum EngineError: Explained, Equatable {
         case .targetLength(let index, _, let pieces, let expected):
             Detail(
                 field: "targets[\(index)]", expected: Self.count(expected),
-                found: "\(pieces.count) pieces: " + pieces.joined(separator: " "))
+                found: Self.count(pieces.count...pieces.count) + ": " + pieces.joined(separator: " "))
         case .wordTooLong(let tokens, let limit): Detail(field: "text", expected: "at most \(limit) tokens", found: "\(tokens)")
         case .calibration(let error): error.detail
         default: nil
@@ -120,6 +120,6 @@ public enum EngineError: Explained, Equatable {
     }
 
     private static func count(_ pieces: ClosedRange<Int>) -> String {
-        pieces.lowerBound == pieces.upperBound ? "\(pieces.lowerBound) pieces" : "\(pieces.lowerBound) to \(pieces.upperBound) pieces"
+        pieces == 1...1 ? "1 piece" : pieces.lowerBound == pieces.upperBound ? "\(pieces.lowerBound) pieces" : "\(pieces.lowerBound) to \(pieces.upperBound) pieces"
     }
 }

@@ -157,6 +157,8 @@ extension FillMask {
         _ question: Question, _ encoding: Encoding, lengths: [(length: Int, logP: Float)]
     ) async throws(EngineError) -> [Answer.Joint]? {
         var (ids, places): ([Int32], [Int]) = ([], [])
+        // As for a blank by itself: punctuation is no part of a word.
+        let among = lengths.flatMap { length, _ in Array(repeating: length > 1 ? isOfWords : [], count: length) }
         for (index, id) in encoding.ids.enumerated() {
             guard let number = encoding.blanks.firstIndex(of: index) else {
                 ids.append(id)
@@ -172,7 +174,7 @@ extension FillMask {
         batch.append(ids, blanks: places)
         let first = try await run(batch, wanted, question)
         var search = JointSearch(entropies: places.indices.map { first.entropy[$0] }, logP: lengths.reduce(0) { $0 + $1.logP })
-        if let place = search.place { search.tell([first.position(place)]) }
+        if let place = search.place { search.tell([first.position(place, among: among[place])]) }
         wanted.sureness = false
         while let place = search.place {
             var batch = Batch()
@@ -182,7 +184,7 @@ extension FillMask {
                 batch.append(filled, blanks: [places[place]])
             }
             let job = try await run(batch, wanted, question)
-            search.tell(search.beams.indices.map { job.position($0) })
+            search.tell(search.beams.indices.map { job.position($0, among: among[place]) })
         }
         return search.beams.map { beam in
             whole(beam.pieces.map { $0! }, lengths.map(\.length), question.text, encoding, score: min(1, exp(beam.logP)))

@@ -1,9 +1,8 @@
 import Glibc
 
-/// Length weights by maximum likelihood (multinomial logistic regression with one slope for all): of the lengths' best words
-/// that of the right length shall come first, its share being softmax over ℓ of a·s_ℓ + b_ℓ + m_ℓ, b₁ = 0. Without m it is
-/// P(ℓ) itself that is fitted; then short words come first wherever a model is unsure, for one piece is easier to guess
-/// than two.
+/// Length weights by maximum likelihood: P(ℓ) = softmax over ℓ of a·s_ℓ + b_ℓ, a ≥ 0, b₁ = 0 (multinomial logistic
+/// regression with one slope for all). Where a model is no surer of the right length than of others, a is 0 and P(ℓ) is how
+/// often each length occurs.
 public struct LengthFit: Sendable {
     public let slope: Double
     /// One for each length from 1 on.
@@ -14,14 +13,9 @@ public struct LengthFit: Sendable {
     /// What one blank says: s_ℓ for each competing length, and how long its answer is.
     public struct Observation: Sendable {
         public let evidence: [Double]
-        /// m_ℓ, the log probability of each length's best word, given the length.
-        public let best: [Double]
         public let length: Int
 
-        public init(evidence: [Double], best: [Double]? = nil, length: Int) {
-            (self.evidence, self.length) = (evidence, length)
-            self.best = best ?? evidence.map { _ in 0 }
-        }
+        public init(evidence: [Double], length: Int) { (self.evidence, self.length) = (evidence, length) }
     }
 
     /// - Precondition: observations are not empty, all of the same number of lengths, answers among them.
@@ -46,7 +40,8 @@ public struct LengthFit: Sendable {
         }
         var (weights, current, step) = (start, worth(start), 1.0)
         for _ in 0..<2_000 where step > 1e-9 {
-            let tried = zip(weights, current.gradient).map { $0 + step * $1 }
+            var tried = zip(weights, current.gradient).map { $0 + step * $1 }
+            tried[0] = max(0, tried[0])
             let next = worth(tried)
             guard next.value > current.value else {
                 step /= 2
@@ -77,7 +72,7 @@ public struct LengthFit: Sendable {
     }
 
     private static func logShares(_ one: Observation, _ weights: [Double]) -> [Double] {
-        let values = one.evidence.indices.map { weights[0] * one.evidence[$0] + ($0 > 0 ? weights[$0] : 0) + one.best[$0] }
+        let values = one.evidence.indices.map { weights[0] * one.evidence[$0] + ($0 > 0 ? weights[$0] : 0) }
         let most = values.max() ?? 0
         let sum = log(values.reduce(0) { $0 + exp($1 - most) }) + most
         return values.map { $0 - sum }

@@ -109,7 +109,7 @@ public actor Rollout {
     /// Watches the drop folder until `stop`; call after `start`.
     public func run() async {
         try? disk.makeFolder(settings.drop, mode: 0o775)
-        let watch = FolderWatch([settings.drop] + settings.alsoWatched)
+        let watch = FolderWatch([settings.drop], others: settings.alsoWatched)
         self.watch = watch
         let care = Task { await upkeep() }
         for await _ in watch.hints {

@@ -24,12 +24,14 @@ public final class FolderWatch: Sendable {
     /// How the folders are watched now.
     public var mode: Mode { current.load(ordering: .relaxed) == 1 ? .events : .polling }
 
-    /// - Parameter alwaysPolling: for file systems without events, and for tests of that.
+    /// - Parameters:
+    ///   - others: watched as well, where they are there; often they are not, and nobody minds.
+    ///   - alwaysPolling: for file systems without events, and for tests of that.
     /// - Precondition: one at a time in a process.
-    public init(_ folders: [String], alwaysPolling: Bool = false) {
+    public init(_ folders: [String], others: [String] = [], alwaysPolling: Bool = false) {
         (hints, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
         let loop = WatchLoop(
-            folders: folders, alwaysPolling: alwaysPolling, hint: { [continuation] in continuation.yield() },
+            folders: folders, others: others, alwaysPolling: alwaysPolling, hint: { [continuation] in continuation.yield() },
             isStopped: { [self] in stopped.load(ordering: .relaxed) },
             mode: { [self] mode in current.store(mode == .events ? 1 : 0, ordering: .relaxed) })
         loop.start()
@@ -52,16 +54,18 @@ private final class WatchLoop: Sendable {
     }
 
     private let folders: [String]
+    private let others: [String]
     private let alwaysPolling: Bool
     private let hint: @Sendable () -> Void
     private let isStopped: @Sendable () -> Bool
     private let mode: @Sendable (FolderWatch.Mode) -> Void
 
     init(
-        folders: [String], alwaysPolling: Bool, hint: @escaping @Sendable () -> Void,
+        folders: [String], others: [String], alwaysPolling: Bool, hint: @escaping @Sendable () -> Void,
         isStopped: @escaping @Sendable () -> Bool, mode: @escaping @Sendable (FolderWatch.Mode) -> Void
     ) {
         self.folders = folders
+        self.others = others
         self.alwaysPolling = alwaysPolling
         self.hint = hint
         self.isStopped = isStopped
@@ -88,7 +92,7 @@ private final class WatchLoop: Sendable {
         hint()
         while !isStopped() {
             if hasEvents, renew(&watched) { hint() }
-            let all = hasEvents && watched.count == folders.count
+            let all = hasEvents && folders.allSatisfy { watched[$0] != nil }
             mode(all ? .events : .polling)
             if waited(hasEvents && !watched.isEmpty) {
                 silent = 0
@@ -121,7 +125,7 @@ private final class WatchLoop: Sendable {
     /// Watches what is there under the names now; whether that changed.
     private func renew(_ watched: inout [String: Place]) -> Bool {
         var changed = false
-        for folder in folders {
+        for folder in folders + others {
             var status = stat()
             let isThere = stat(folder, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
             let place = isThere ? Place(device: UInt64(status.st_dev), inode: UInt64(status.st_ino)) : nil

@@ -154,7 +154,7 @@ class Line:
         epoch = epoch or number
         path = self.folder / (name or f"r{number}.tkp.zst")
         made = json.loads(run(BINARY, "patch", "make", "--base", base, "--target", folder, "-o", path, "--epoch", epoch, "--release", f"r{number}", "--json").stdout)
-        (folder / "tiankong.json").write_text(json.dumps({"line": made["line"], "epoch": epoch, "release": f"r{number}"}))
+        models.set_json(folder / "tiankong.json", line=made["line"], epoch=epoch, release=f"r{number}")
         if signer is not False:
             run(BINARY, "patch", "sign", path, "--key", (signer or self.signer).key)
         self.models.setdefault(made["base"], base)

@@ -84,7 +84,9 @@ def test_the_description_is_valid_and_names_every_route_and_no_other(service):
     ("GET", "/v1/status", None), ("GET", "/healthz", None), ("GET", "/readyz", None),
     ("GET", "/v1/versions", None), ("GET", "/v1/history", None), ("GET", "/v1/history?after=1&limit=1", None), ("GET", "/v1/history?limit=0", None), ("GET", "/v1/rollout", None),
     ("POST", "/v1/fill", {"text": "画龙点[MASK]"}), ("POST", "/v1/fill", {"text": "画龙点[MASK]", "targets": ["睛", "石"]}),
-    ("POST", "/v1/fill", {"text": "没有空"}), ("POST", "/v1/fill", {"text": "[MASK]", "span": "auto"}), ("POST", "/v1/fill", {"x": 1}),
+    ("POST", "/v1/fill", {"text": "没有空"}), ("POST", "/v1/fill", {"text": "[MASK]", "span": 9}), ("POST", "/v1/fill", {"x": 1}),
+    ("POST", "/v1/fill", {"text": "他在[MASK]工作", "span": "auto"}), ("POST", "/v1/fill", {"text": "他在[MASK]工作", "span": "auto", "targets": ["家", "办公室"]}),
+    ("POST", "/v1/fill", {"text": "学而不思则[MASK]，思而不学则[MASK]", "span": 2}),
     ("POST", "/", {"inputs": "画龙点[MASK]"}), ("POST", "/", {"inputs": ["画龙点[MASK]", "学而不思则[MASK]，思而不学则[MASK]"]}), ("POST", "/", {"inputs": 1}),
 ])
 def test_live_answers_are_as_described(service, method, path, body):

@@ -38,8 +38,38 @@ def test_a_person_types_a_sentence_and_sees_words(browser, service, language):
     page.locator("textarea, input[type=text]").first.fill("画龙点[MASK]")
     page.keyboard.press("Control+Enter")
     page.get_by_text("睛").first.wait_for()
+    page.locator("#span").select_option("1")
+    best = service.unix.fill("画龙点[MASK]").json["blanks"][0]["candidates"][0]
+    page.get_by_text(f"{100 * best['score']:.1f}").first.wait_for()
     picture(page, "answer-" + language)
-    assert "70.6" in page.inner_text("body") and not page.wrong
+    assert page.inner_text("#sentence") == "画龙点" + best["text"] and not page.wrong
+
+
+def test_the_length_of_words_is_chosen_and_remembered(browser, service):
+    page = opened(browser, service)
+    assert page.input_value("#span") == "auto"
+    page.locator("#text").fill("他在[MASK]工作。")
+    page.locator("#span").select_option("2")
+    best = service.unix.fill("他在[MASK]工作。", span=2).json["blanks"][0]["candidates"][0]["text"]
+    page.locator("#sentence", has_text=f"他在{best}工作。").wait_for()
+    picture(page, "two-characters")
+    page.reload()
+    assert page.input_value("#span") == "2" and not page.wrong
+
+
+def test_whole_sentences_come_first_and_one_key_fills_all_blanks(browser, service):
+    text = "他在[MASK]工作，因为[MASK]很好。"
+    page = opened(browser, service)
+    page.locator("#text").fill(text)
+    page.keyboard.press("Enter")
+    first, second = service.unix.fill(text, span="auto").json["joint"][:2]
+    page.locator("#blanks input").first.focus()
+    assert page.locator("#blanks input").first.get_attribute("name") == "joint"
+    assert page.locator("#sentence .fill").all_inner_texts() == first["fills"]
+    page.keyboard.press("ArrowDown")
+    picture(page, "whole-sentence")
+    assert page.locator("#sentence .fill").all_inner_texts() == second["fills"]
+    assert second["text"] in page.inner_text("#announcement") and not page.wrong
 
 
 def test_a_sentence_without_a_blank_is_explained(browser, service):

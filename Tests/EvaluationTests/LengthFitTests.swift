@@ -25,11 +25,10 @@ struct LengthFitTests {
         #expect(fit.after > fit.before)
     }
 
-    @Test("how easily each length's best word is guessed is made up for")
-    func madeUpFor() {
-        // Two pieces are always right, and always harder to guess.
-        let fit = LengthFit((0..<200).map { _ in .init(evidence: [-1, -1, -1, -1], best: [-1, -4, -6, -8], length: 2) })
-        #expect(fit.offsets[1] - 4 > -1)
+    @Test("evidence that speaks against the right length counts for nothing")
+    func contrary() {
+        let fit = LengthFit((0..<300).map { .init(evidence: $0 % 3 == 0 ? [-3, -1, -1, -1] : [-1, -3, -1, -1], length: $0 % 3 == 0 ? 1 : 2) })
+        #expect(fit.slope == 0 && abs(fit.offsets[1] - log(2)) < 0.05)
     }
 
     @Test("a length that never occurs gets a finite weight")

@@ -149,13 +149,7 @@ struct CalibrationFit {
             let question = Question(row.text, temperature: Float(temperature), precision: .exact, span: .auto)
             let evidence = try await version.fillMask.lengthEvidence(question)
             guard evidence.count >= 4 else { continue }
-            var best: [Double] = []
-            for length in 1...4 {
-                let question = Question(
-                    row.text, topK: 1, temperature: Float(temperature), precision: .exact, span: .pieces(length))
-                best.append(log(max(1e-30, Double(try await version.fillMask.answer(question).blanks[0].candidates.first?.score ?? 0))))
-            }
-            observations.append(.init(evidence: Array(evidence.prefix(4)), best: best, length: row.span))
+            observations.append(.init(evidence: Array(evidence.prefix(4)), length: row.span))
         }
         guard !observations.isEmpty else { throw ValidationError(say("expected rows of 1 to 4 characters, found none", zh: "没有 1 到 4 字的题目")) }
         return LengthFit(observations)
