@@ -62,6 +62,9 @@ struct Eval: AsyncParsableCommand {
     @Option(help: ArgumentHelp(say("Write a page to look at.", zh: "写出可浏览的网页报告。"), valueName: "file"))
     var html: String?
 
+    @Option(help: ArgumentHelp(say("Write a dossier's figures, for patch make --dossier.", zh: "写出档案指标，供 patch make --dossier 使用。"), valueName: "file"))
+    var dossier: String?
+
     @Flag(help: ArgumentHelp(say("A JSON object.", zh: "输出 JSON。")))
     var json = false
 
@@ -132,8 +135,10 @@ struct Eval: AsyncParsableCommand {
 
     private func show(_ report: Report) throws {
         put(json ? report.json.serialized : report.table(in: language))
-        guard let html else { return }
-        try Disk().writeDurably(report.page(in: language), to: html)
-        tell(say("tiankong: \(html) written", zh: "tiankong：已写出 \(html)"))
+        for (file, text) in [(html, report.page(in: language)), (dossier, report.dossier.indented + "\n")] {
+            guard let file else { continue }
+            try Disk().writeDurably(text, to: file)
+            tell(say("tiankong: \(file) written", zh: "tiankong：已写出 \(file)"))
+        }
     }
 }
