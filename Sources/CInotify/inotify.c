@@ -14,7 +14,8 @@ static __typeof__(&inotifytools_remove_watch_by_filename) remove_watch;
 static __typeof__(&inotifytools_next_event) next_event;
 static __typeof__(&inotifytools_error) last_error;
 
-static const int events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE_SELF | IN_MOVE_SELF | IN_UNMOUNT;
+static const int events = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_DELETE_SELF
+                          | IN_MOVE_SELF | IN_UNMOUNT;
 
 int tk_inotify_open(void) {
     if (initialize) return 0;

@@ -6,7 +6,7 @@ extension Comparison {
         [
             "rows": .integer(Int64(rows)), "resamples": .integer(Int64(Self.resamples)), "top1": top1.json,
             "top3": top3.json, "top5": top5.json, "mrr": mrr.json, "ece": ece.json,
-            "drifted": .bool(drifted), "smallestDrop": .real(smallestDrop),
+            "drifted": .bool(drifted), "smallest_drop": .real(smallestDrop),
         ]
     }
 }

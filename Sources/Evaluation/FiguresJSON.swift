@@ -2,13 +2,13 @@ import Explain
 public import StrictJSON
 
 extension Figures {
-    /// An object with a member for each figure, times in milliseconds; `meanRight` and `meanWrong` can be null.
+    /// An object with a member for each figure, times in milliseconds; `mean_right` and `mean_wrong` can be null.
     public var json: JSON {
         [
             "rows": .integer(Int64(rows)), "top1": .real(top1), "top3": .real(top3), "top5": .real(top5),
-            "mrr": .real(mrr), "ece": .real(ece), "meanRight": meanRight.map(JSON.real) ?? .null,
-            "meanWrong": meanWrong.map(JSON.real) ?? .null,
-            "bins": .array(bins.map(\.json)), "p50": .real(p50), "p99": .real(p99),
+            "mrr": .real(mrr), "ece": .real(ece), "mean_right": meanRight.map(JSON.real) ?? .null,
+            "mean_wrong": meanWrong.map(JSON.real) ?? .null,
+            "bins": .array(bins.map(\.json)), "p50_ms": .real(p50), "p99_ms": .real(p99),
         ]
     }
 
@@ -24,11 +24,11 @@ extension Figures {
         top5 = try reader.share("top5")
         mrr = try reader.share("mrr")
         ece = try reader.share("ece")
-        meanRight = try reader.shareOrNull("meanRight")
-        meanWrong = try reader.shareOrNull("meanWrong")
+        meanRight = try reader.shareOrNull("mean_right")
+        meanWrong = try reader.shareOrNull("mean_wrong")
         bins = try reader.bins(of: rows)
-        p50 = try reader.number("p50", json["p50"])
-        p99 = try reader.number("p99", json["p99"])
+        p50 = try reader.number("p50_ms", json["p50_ms"])
+        p99 = try reader.number("p99_ms", json["p99_ms"])
     }
 }
 

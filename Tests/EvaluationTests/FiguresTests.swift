@@ -77,8 +77,8 @@ struct FiguresTests {
     }
 
     @Test("figures that no suite can have are refused by field", arguments: [
-        ("rows", .integer(-1)), ("rows", "many"), ("top1", .real(1.5)), ("mrr", .real(-0.5)), ("ece", .null), ("meanRight", "high"),
-        ("bins", []), ("p50", .bool(true)), ("rows", 3),
+        ("rows", .integer(-1)), ("rows", "many"), ("top1", .real(1.5)), ("mrr", .real(-0.5)), ("ece", .null), ("mean_right", "high"),
+        ("bins", []), ("p50_ms", .bool(true)), ("rows", 3),
     ] as [(String, JSON)])
     func refused(field: String, value: JSON) throws {
         let figures = Figures(suite: try suite(2), outcomes: [outcome(0, rank: 3), outcome(1, rank: 1)])
