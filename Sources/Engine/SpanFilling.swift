@@ -133,7 +133,8 @@ extension FillMask {
         for (index, length) in lengths.enumerated() {
             let order = SpanSearch.order(ranges[index].map { job.entropy[$0] })
             starts[length] = SpanSearch.Length(
-                order: order, logP: logPs[index], first: job.position(ranges[index].lowerBound + order[0], among: length > 1 ? isOfWords : []))
+                order: order, logP: logPs[index], first: job.position(ranges[index].lowerBound + order[0], among: length > 1 ? isOfWords : []),
+                isOpen: question.span != .auto || Span.competing.contains(length))
         }
         let best = logPs.indices.max { logPs[$0] < logPs[$1] } ?? 0
         return (starts, (lengths[best], logPs[best]))

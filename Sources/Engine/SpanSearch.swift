@@ -25,6 +25,8 @@ package struct SpanSearch {
         let order: [Int]
         let logP: Float
         let first: Position
+        /// Any word may have it; else it is there for terms and targets alone.
+        var isOpen = true
     }
 
     /// Pieces in the order in which they are filled.
@@ -60,7 +62,7 @@ package struct SpanSearch {
         var expansions: Int
         /// Of so many terms, the most probable by their first piece, the others are not followed.
         var terms = 512
-        static let withTerms = Limits(expansions: 24)
+        static let withTerms = Limits(expansions: 16)
 
         package init(expansions: Int = 12) { self.expansions = expansions }
     }
@@ -110,7 +112,7 @@ package struct SpanSearch {
         let followed = Self.followed(words, lengths, limits.terms)
         for (length, start) in lengths.sorted(by: { $0.key < $1.key }) {
             let going = followed.filter { words[$0].pieces.count == length }
-            expand(Partial(length: length, filled: []), Open(bound: 0, logP: start.logP, words: going), start.first)
+            expand(Partial(length: length, filled: []), Open(bound: start.isOpen ? 0 : -.infinity, logP: start.logP, words: going), start.first)
         }
     }
 
@@ -186,7 +188,7 @@ package struct SpanSearch {
     private func quota() -> Int {
         let left = limits.expansions - expansions
         var rounds: [Int: Int] = [:]
-        for partial in open.keys where !finishedLengths.contains(partial.length) {
+        for (partial, state) in open where !finishedLengths.contains(partial.length) && state.bound > -.infinity {
             rounds[partial.length] = min(rounds[partial.length] ?? .max, partial.length - partial.filled.count)
         }
         return max(min(left, 1), left / max(1, rounds.values.max() ?? 1))
@@ -196,7 +198,7 @@ package struct SpanSearch {
     private func deepest() -> [(Partial, Open)] {
         guard !targetsOnly else { return [] }
         var best: [Int: (key: Partial, value: Open)] = [:]
-        for entry in open where !finishedLengths.contains(entry.key.length) {
+        for entry in open where !finishedLengths.contains(entry.key.length) && entry.value.bound > -.infinity {
             guard let other = best[entry.key.length] else {
                 best[entry.key.length] = entry
                 continue
