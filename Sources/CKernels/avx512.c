@@ -64,13 +64,8 @@ static inline void turn_four(vf *v) {
 /* Sixteen vectors become their columns. */
 static inline void turn_square(vf *v) {
     vf w[16];
-    for (int i = 0; i < 16; i += 4) {
-        w[i] = v[i];
-        w[i + 1] = v[i + 1];
-        w[i + 2] = v[i + 2];
-        w[i + 3] = v[i + 3];
-        turn_four(w + i);
-    }
+    for (int i = 0; i < 16; i++) w[i] = v[i];
+    for (int i = 0; i < 16; i += 4) turn_four(w + i);
     /* Quarter q of w[4·r + i] is now column 4·q + i of rows 4·r to 4·r + 3. */
     for (int i = 0; i < 4; i++) {
         const vf a = _mm512_shuffle_f32x4(w[i], w[4 + i], 0x88), b = _mm512_shuffle_f32x4(w[i], w[4 + i], 0xDD);

@@ -29,6 +29,8 @@ public class SharedBytes: @unchecked Sendable {
 }
 
 /// An ordinary file, mapped read-only and whole; unmapped when the last holder lets go.
+///
+/// `@unchecked Sendable` as `SharedBytes` is: `path` is a constant, and `letGo` changes which pages are resident, not what they hold.
 public final class MappedFile: SharedBytes, @unchecked Sendable {
     public let path: String
 
@@ -74,6 +76,8 @@ public final class MappedFile: SharedBytes, @unchecked Sendable {
 }
 
 /// An ordinary file, mapped with changes of our own that never reach it: only the pages that differ take memory.
+///
+/// `@unchecked Sendable` as `SharedBytes` is: changes are made in `init`, and then the mapping is read-only.
 public final class OverlaidFile: SharedBytes, @unchecked Sendable {
     /// - Parameter change: writes the changes; ends before anyone else can see the bytes.
     public init<Failure: Error>(
@@ -106,7 +110,9 @@ public enum OverlayError<Failure: Error>: Error {
     case change(Failure)
 }
 
-/// Memory of our own, filled once: `fill` ends before anyone else can see it. Freed when the last holder lets go.
+/// Memory of our own, filled once. Freed when the last holder lets go.
+///
+/// `@unchecked Sendable` as `SharedBytes` is: `fill` ends before anyone else can see the memory, and nothing writes to it after.
 public final class HeapBytes: SharedBytes, @unchecked Sendable {
     /// - Parameter count: bytes, aligned to 64 for vectors.
     public init<Failure: Error>(

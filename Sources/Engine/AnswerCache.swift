@@ -33,6 +33,8 @@ final class AnswerCache: Sendable {
         var newer: [Key: Answer] = [:]
         var older: [Key: Answer] = [:]
         var bytes = 0
+        /// How often everything was forgotten.
+        var era = 0
     }
     private let state = Mutex(State())
     private let limit: Int
@@ -55,12 +57,18 @@ final class AnswerCache: Sendable {
 
     /// What is true from now on is not what was kept (terms have changed).
     func forget() {
-        state.withLock { $0 = State() }
+        state.withLock { $0 = State(era: $0.era + 1) }
     }
 
-    func keep(_ answer: Answer, to question: Question) {
+    /// To be read before an answer is begun.
+    var era: Int { state.withLock { $0.era } }
+
+    /// - Parameter era: in which the answer was begun; one of another era is not kept.
+    func keep(_ answer: Answer, to question: Question, of era: Int) {
         guard limit > 0 else { return }
-        state.withLock { keep(answer, Key(question), &$0) }
+        state.withLock { state in
+            if state.era == era { keep(answer, Key(question), &state) }
+        }
     }
 
     private func keep(_ answer: Answer, _ key: Key, _ state: inout State) {

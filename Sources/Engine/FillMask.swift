@@ -81,13 +81,11 @@ public final class FillMask: Sendable {
             return known
         }
         let encoding = try encode(question)
-        if question.isOfWords(blanks: encoding.blanks.count) {
-            let answer = try await fill(question, encoding)
-            cache.keep(answer, to: question)
-            return answer
-        }
-        let answer = try await pieces(question, encoding)
-        cache.keep(answer, to: question)
+        let era = cache.era
+        let answer =
+            question.isOfWords(blanks: encoding.blanks.count)
+            ? try await fill(question, encoding) : try await pieces(question, encoding)
+        cache.keep(answer, to: question, of: era)
         return answer
     }
 
@@ -107,6 +105,7 @@ public final class FillMask: Sendable {
     /// - Parameter inBackground: everybody else's questions go first (`WorkerPool`), and each is computed.
     public func answer(_ questions: [Question], inBackground: Bool = false) async -> [Result<Answer, EngineError>] {
         var outcomes: [Result<Answer, EngineError>?] = Array(repeating: nil, count: questions.count)
+        let era = cache.era
         var group = Group()
         var wordy: [(index: Int, question: Question, encoding: Encoding)] = []
         for (index, question) in questions.enumerated() {
@@ -136,7 +135,7 @@ public final class FillMask: Sendable {
         for (index, outcome) in await fill(wordy) { outcomes[index] = outcome }
         await Task.yield()
         for (question, outcome) in zip(questions, outcomes) {
-            if case .success(let answer)? = outcome { cache.keep(answer, to: question) }
+            if case .success(let answer)? = outcome { cache.keep(answer, to: question, of: era) }
         }
         return outcomes.map { $0 ?? .failure(.cancelled) }
     }

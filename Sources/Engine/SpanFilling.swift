@@ -75,13 +75,9 @@ extension FillMask {
         var wanted = wantedOfSpans(question)
         (wanted.sureness, wanted.everyLogit) = (true, terms.count > 0)
         wanted.targets = Array(Set((words ?? []).flatMap(\.pieces))).sorted()
-        var batch = Batch()
-        for length in lengths {
-            let masks = [Int32](repeating: tokenizer.vocabulary.mask, count: length)
-            batch.append(context.ids(masks), blanks: Array(context.before.count..<context.before.count + length))
-        }
+        let (batch, ranges) = masked(lengths, context)
         let first = try await run(batch, wanted, question)
-        let (starts, likeliest) = starts(lengths, first, question)
+        let (starts, likeliest) = starts(lengths, ranges, first, question)
         var search = SpanSearch(
             starts, words: words ?? terms.words, boosts: terms.boosts, top: question.topK,
             limits: limits ?? (terms.count > 0 ? .withTerms : SpanSearch.Limits()))
@@ -101,29 +97,28 @@ extension FillMask {
         let encoding = try encode(question)
         let context = context(question, encoding, blank: 0)
         let room = contents.shape.positions - context.before.count - context.after.count
-        var batch = Batch()
-        var lengths: [Range<Int>] = []
-        for length in 1...min(Span.most, room) {
-            lengths.append(batch.blanks.count..<batch.blanks.count + length)
-            let masks = [Int32](repeating: tokenizer.vocabulary.mask, count: length)
-            batch.append(context.ids(masks), blanks: Array(context.before.count..<context.before.count + length))
-        }
+        let (batch, ranges) = masked(Array(1...min(Span.most, room)), context)
         var wanted = wantedOfSpans(question)
         wanted.sureness = true
         let job = try await run(batch, wanted, question)
-        return lengths.map { job.evidence($0) }
+        return ranges.map { job.evidence($0) }
+    }
+
+    /// A sequence for each length, and which of the batch's blanks are its.
+    private func masked(_ lengths: [Int], _ context: Context) -> (batch: Batch, ranges: [Range<Int>]) {
+        var (batch, ranges): (Batch, [Range<Int>]) = (Batch(), [])
+        for length in lengths {
+            ranges.append(batch.blanks.count..<batch.blanks.count + length)
+            let masks = [Int32](repeating: tokenizer.vocabulary.mask, count: length)
+            batch.append(context.ids(masks), blanks: Array(context.before.count..<context.before.count + length))
+        }
+        return (batch, ranges)
     }
 
     /// Each length's order and first distribution, and the likeliest of the competing ones.
     private func starts(
-        _ lengths: [Int], _ job: Job, _ question: Question
+        _ lengths: [Int], _ ranges: [Range<Int>], _ job: Job, _ question: Question
     ) -> ([Int: SpanSearch.Length], (length: Int, logP: Float)) {
-        var first = 0
-        var ranges: [Range<Int>] = []
-        for length in lengths {
-            ranges.append(first..<first + length)
-            first += length
-        }
         let calibration = calibration
         let weights = zip(lengths, ranges).map { length, range in
             calibration.slope * job.evidence(range) + calibration.offsets[length - 1]
@@ -136,7 +131,7 @@ extension FillMask {
                 order: order, logP: logPs[index], first: job.position(ranges[index].lowerBound + order[0], among: length > 1 ? isOfWords : []),
                 isOpen: question.span != .auto || Span.competing.contains(length))
         }
-        let best = logPs.indices.max { logPs[$0] < logPs[$1] } ?? 0
+        let best = logPs.indices.filter { starts[lengths[$0]]?.isOpen == true }.max { logPs[$0] < logPs[$1] } ?? 0
         return (starts, (lengths[best], logPs[best]))
     }
 

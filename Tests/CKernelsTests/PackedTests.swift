@@ -534,6 +534,19 @@ struct PackedTests {
         }
     }
 
+    /// Of y[m][n] as x[m][k] · w[n][k]ᵀ, root of the mean square.
+    private func relativeError(of y: [Float], _ x: [Float], _ w: [Float], m: Int, n: Int, k: Int) -> Double {
+        var off = 0.0, all = 0.0
+        for row in 0..<m {
+            for column in 0..<n {
+                let exact = (0..<k).reduce(0.0) { $0 + Double(x[row * k + $1]) * Double(w[column * k + $1]) }
+                off += (Double(y[row * n + column]) - exact) * (Double(y[row * n + column]) - exact)
+                all += exact * exact
+            }
+        }
+        return (off / all).squareRoot()
+    }
+
     @Test("the error is that of eight bits, and of sixteen where both have two parts", arguments: InstructionSet.all)
     func error(table: InstructionSet) {
         var dice = Dice(11)
@@ -542,15 +555,8 @@ struct PackedTests {
             let x = dice.floats(m * k), w = dice.floats(n * k)
             let rows = QuantisedRows(table.kernels, x, rows: m, columns: k, depth: depth, shift: 7)
             let y = dense(Layer(matrix: Matrix(table.kernels, w, outputs: n, inputs: k, planes: planes))(table.kernels, rows), n)
-            var off = 0.0, all = 0.0
-            for row in 0..<m {
-                for column in 0..<n {
-                    let exact = (0..<k).reduce(0.0) { $0 + Double(x[row * k + $1]) * Double(w[column * k + $1]) }
-                    off += (Double(y[row * n + column]) - exact) * (Double(y[row * n + column]) - exact)
-                    all += exact * exact
-                }
-            }
-            expect((off / all).squareRoot() <= allowed, "planes \(planes), depth \(depth): \((off / all).squareRoot())")
+            let off = relativeError(of: y, x, w, m: m, n: n, k: k)
+            expect(off <= allowed, "planes \(planes), depth \(depth): \(off)")
         }
     }
 
@@ -565,15 +571,8 @@ struct PackedTests {
         expect(rows.values == x)
         for (planes, allowed) in [(1, 0.008), (2, 0.0001)] as [(Int, Double)] {
             let y = dense(Layer(matrix: Matrix(table.kernels, w, outputs: n, inputs: k, planes: planes))(table.kernels, rows), n)
-            var off = 0.0, all = 0.0
-            for row in 0..<m {
-                for column in 0..<n {
-                    let exact = (0..<k).reduce(0.0) { $0 + Double(x[row * k + $1]) * Double(w[column * k + $1]) }
-                    off += (Double(y[row * n + column]) - exact) * (Double(y[row * n + column]) - exact)
-                    all += exact * exact
-                }
-            }
-            expect((off / all).squareRoot() <= allowed, "planes \(planes): \((off / all).squareRoot())")
+            let off = relativeError(of: y, x, w, m: m, n: n, k: k)
+            expect(off <= allowed, "planes \(planes): \(off)")
         }
     }
 }

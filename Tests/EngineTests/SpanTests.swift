@@ -13,14 +13,14 @@ struct SpanTests {
 
     init() throws { pool = try WorkerPool(threads: 2) }
 
-    private func fillMask(calibration: String? = nil, sharpness: Float = 4) throws -> FillMask {
+    private func fillMask(calibration: String? = nil, sharpness: Float = 4, cacheBytes: Int = 0) throws -> FillMask {
         let contents = try ModelContents.random(
             hidden: 32, heads: 2, feedForward: 64, pieces: Self.names, calibration: calibration
         ) { name, values in
             // Random models are unsure of everything: the head's bias makes them sure of something.
             if name.hasSuffix("predictions.bias") { for index in values.indices { values[index] *= sharpness } }
         }
-        return try FillMask(contents, pool: pool, cacheBytes: 0)
+        return try FillMask(contents, pool: pool, cacheBytes: cacheBytes)
     }
 
     private func question(_ span: Span, topK: Int = 5, targets: [String]? = nil) -> Question {
@@ -237,6 +237,32 @@ struct SpanTests {
         #expect(try await fillMask.answer(asked).blanks[0].candidates[0].tokens == rare)
         fillMask.terms = TermTable([("天地人和天地", 1e30)], tokenizer: fillMask.tokenizer)
         #expect(try await fillMask.answer(asked).blanks[0].candidates[0].text == "天地人和天地")
+    }
+
+    @Test("an answer that was begun with other terms is not given again")
+    func begunWithOtherTerms() async throws {
+        let cached = try fillMask(cacheBytes: 1 << 20), plain = try fillMask()
+        let asked = question(.auto)
+        for round in 0..<60 {
+            async let begun = cached.answer(asked)
+            if round.isMultiple(of: 3) { await Task.yield() }
+            let terms = TermTable([("天地人", Double(2 + round))], tokenizer: plain.tokenizer)
+            (cached.terms, plain.terms) = (terms, terms)
+            _ = try await begun
+            let again = try await cached.answer(asked).blanks[0].candidates
+            let expected = try await plain.answer(asked).blanks[0].candidates
+            #expect(again.map(\.score) == expected.map(\.score), "round \(round)")
+        }
+    }
+
+    @Test("a length that is there for terms alone is nobody's length in a whole sentence")
+    func jointBesideLongTerms() async throws {
+        let fillMask = try fillMask(calibration: #"{"length":{"a":0,"b":[0,0,0,0,0,50,0,0]}}"#)
+        fillMask.terms = TermTable([("天地人和天地", 2)], tokenizer: fillMask.tokenizer)
+        var asked = question("天[MASK]，人[MASK]。", .auto)
+        asked.joint = true
+        let joint = try #require(try await fillMask.answer(asked).joint)
+        #expect(joint.allSatisfy { $0.fills.allSatisfy { $0.count <= 4 } }, "\(joint.map(\.fills))")
     }
 
     // MARK: - Refusals

@@ -1,5 +1,6 @@
 import ModelFormat
 import Engine
+import Evaluation
 import Explain
 import StrictJSON
 import Tokenizer
@@ -7,7 +8,7 @@ import Tokenizer
 /// Questions of random tokens, each with one blank.
 enum BenchInput {
     static func sequences(_ count: Int, tokens: Int, for fillMask: FillMask, seed: UInt64 = 1) -> [[Int32]] {
-        var random = SplitMix(seed: seed &+ UInt64(count * 1000 + tokens))
+        var random = SplitMix64(seed: seed &+ UInt64(count * 1000 + tokens))
         let vocabulary = fillMask.tokenizer.vocabulary
         let special = [vocabulary.mask, vocabulary.start, vocabulary.end]
         return (0..<count).map { _ in
@@ -19,21 +20,6 @@ enum BenchInput {
             ids[Int.random(in: 1..<tokens - 1, using: &random)] = vocabulary.mask
             return ids
         }
-    }
-}
-
-/// Steele, Lea & Flood 2014: the same numbers on every machine.
-struct SplitMix: RandomNumberGenerator {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }
 

@@ -1,3 +1,4 @@
+import Evaluation
 import Disk
 import ModelFormat
 
@@ -8,7 +9,7 @@ enum RandomModel {
         let shape = ModelShape(
             layers: 12, hidden: 768, heads: 12, feedForward: 3072, positions: 512, types: 2, vocabulary: 21_128,
             activation: .gelu, epsilon: 1e-12)
-        var random = SplitMix(seed: 20_260_101)
+        var random = SplitMix64(seed: 20_260_101)
         let tensors = try shape.expectedTensors(tied: true).map { name, sizes in
             let isScale = name.hasSuffix("LayerNorm.weight")
             let isVector = sizes.count == 1
@@ -28,7 +29,7 @@ enum RandomModel {
     }
 
     /// Near enough to a normal distribution: four uniform numbers added (Irwin–Hall), with variance 1.
-    private static func normal(_ random: inout SplitMix) -> Float {
+    private static func normal(_ random: inout SplitMix64) -> Float {
         let bits = random.next()
         var sum: Float = -2 * 65535
         for shift in stride(from: 0, to: 64, by: 16) { sum += Float((bits >> UInt64(shift)) & 0xFFFF) }
