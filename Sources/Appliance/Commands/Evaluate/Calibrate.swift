@@ -151,7 +151,7 @@ struct CalibrationFit {
             guard evidence.count >= 4 else { continue }
             observations.append(.init(evidence: Array(evidence.prefix(4)), length: row.span))
         }
-        guard !observations.isEmpty else { throw ValidationError(say("expected rows of 1 to 4 characters, found none", zh: "没有 1 到 4 字的题目")) }
+        guard !observations.isEmpty else { throw CommandError.flag(name: "--suites", expected: "rows of 1 to 4 characters", found: "none") }
         return LengthFit(observations)
     }
 

@@ -117,7 +117,7 @@ struct Eval: AsyncParsableCommand {
             let site = SiteTerms(folder: terms)
             _ = site.look()
             guard site.list.files > 0 else {
-                throw ValidationError(say("--terms: expected *.txt files in \(terms), found none", zh: "--terms：\(terms) 中没有 *.txt 文件"))
+                throw CommandError.flag(name: "--terms", expected: "*.txt files in \(terms)", found: "none")
             }
             for fault in site.list.faults { tell("tiankong: " + fault.message.text(in: language)) }
             site.dress(version.fillMask)
