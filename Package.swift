@@ -33,6 +33,7 @@ let package = Package(
         // Without its traits Hummingbird needs FoundationEssentials alone: full Foundation is 45 MB more.
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     ],
     targets: [
         // Said and read everywhere.
@@ -81,7 +82,7 @@ let package = Package(
             name: "Rollout",
             dependencies: [
                 "Explain", "StrictJSON", "Disk", "ModelFormat", "Signing", "PatchFormat", "Engine", "ModelStore", "Ledger",
-                "Watch",
+                "Watch", "Evaluation",
             ],
             swiftSettings: swift),
 
@@ -104,6 +105,7 @@ let package = Package(
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "Subprocess", package: "swift-subprocess"),
             ],
             swiftSettings: swift),
         .executableTarget(
@@ -144,7 +146,7 @@ let package = Package(
             name: "RolloutTests",
             dependencies: [
                 "Rollout", "Engine", "ModelStore", "PatchFormat", "Signing", "ModelFormat", "Ledger", "Disk", "StrictJSON",
-                "TestSupport",
+                "Evaluation", "TestSupport",
             ],
             swiftSettings: swift),
     ]

@@ -122,7 +122,7 @@ extension Key {
         text("trust.allowed_signers", \.trust.allowedSigners),
         choice("trust.unsigned", \.trust.unsigned),
         count("trust.epoch_jump", 1...1_000_000_000, \.trust.epochJump),
-        choice("rollout.policy", \.rollout.policy, notYet: [.careful, .normal]),
+        choice("rollout.policy", \.rollout.policy),
         Key(path: "rollout.stages", expected: "a rising list of per cents that ends with 100") { settings, value in
             guard case .list(let words) = value else { return .bad }
             let stages = words.compactMap { Int($0) }
@@ -148,6 +148,7 @@ extension Key {
         count("limits.requests_per_second", 1...1_000_000, \.limits.requestsPerSecond),
         count("limits.connections", 1...100_000, \.limits.connections),
         text("terms", \.terms),
+        text("hooks", \.hooks),
         Key(path: "feedback.enabled", expected: "true or false") { settings, value in
             guard case .word(let word) = value, let enabled = Bool(word) else { return .bad }
             settings.feedback.enabled = enabled

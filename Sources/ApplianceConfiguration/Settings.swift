@@ -13,6 +13,8 @@ public struct Settings: Sendable, Equatable {
     public var access = Access()
     public var limits = Limits()
     public var terms = "/etc/tiankong/terms.d"
+    /// Programs that are told what happens.
+    public var hooks = "/etc/tiankong/hooks.d"
     public var feedback = Feedback()
     public var log = Log()
 
@@ -41,7 +43,7 @@ public struct Settings: Sendable, Equatable {
 
     public struct Rollout: Sendable, Equatable {
         public enum Policy: String, Sendable, CaseIterable { case careful, normal, immediate }
-        public var policy = Policy.immediate
+        public var policy = Policy.normal
         /// Per cent of requests, rising, the last one 100.
         public var stages = [5, 20, 50, 100]
         public var watchAfterCommit: Duration = .seconds(3600)

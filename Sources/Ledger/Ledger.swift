@@ -33,7 +33,7 @@ public final class Ledger: Sendable {
         public let attempts: Int
     }
 
-    private static let layout = 1
+    private static let layout = 2
 
     private let file: String
     private let disk: Disk
@@ -70,6 +70,11 @@ public final class Ledger: Sendable {
                     """)
                 try database.run(
                     "CREATE TABLE patches (identity TEXT PRIMARY KEY, ending TEXT, attempts INTEGER NOT NULL DEFAULT 0)")
+            }
+        }
+        if found < 2 {
+            try database.transaction { () throws(LedgerError) in
+                try database.run("CREATE TABLE dossiers (version TEXT PRIMARY KEY, body TEXT NOT NULL)")
                 try database.run("PRAGMA user_version = \(Self.layout)")
             }
         }
@@ -165,6 +170,32 @@ public final class Ledger: Sendable {
                 SET ending = excluded.ending WHERE ending IS NULL OR excluded.ending = ?
                 """,
                 [.text(identity), .text(ending.rawValue), .text(Ending.rolledBack.rawValue)])
+        }
+    }
+
+    // MARK: - Dossiers
+
+    /// What this appliance found out about a version, by its fingerprint; nil where that is nothing yet.
+    public func dossier(of version: String) throws(LedgerError) -> JSON? {
+        guard try hasDossiers() else { return nil }
+        let row = try locked { database throws(LedgerError) in
+            try database.run("SELECT body FROM dossiers WHERE version = ?", [.text(version)]).first
+        }
+        return row.flatMap { try? JSON(parsing: Array($0[0].text.utf8)) }
+    }
+
+    public func keepDossier(of version: String, _ body: JSON) throws(LedgerError) {
+        try changing { database throws(LedgerError) in
+            try database.run(
+                "INSERT INTO dossiers VALUES (?, ?) ON CONFLICT (version) DO UPDATE SET body = excluded.body",
+                [.text(version), .text(body.serialized)])
+        }
+    }
+
+    /// A ledger of an earlier release that is only read has none.
+    private func hasDossiers() throws(LedgerError) -> Bool {
+        try locked { database throws(LedgerError) in
+            (try database.run("PRAGMA user_version").first?.first?.integer ?? 0) >= 2
         }
     }
 

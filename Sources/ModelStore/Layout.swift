@@ -11,8 +11,9 @@ import ModelFormat
 ///     STATE/store/lines/FINGERPRINT     the line's epoch floor and LF; only ever raised
 ///     STATE/store/current, previous     a fingerprint and LF; replaced by rename, last of all
 ///     STATE/store/attempts              a fingerprint, how often it was started without having proved itself, and LF
+///     STATE/store/pin                   who wants the live version to stay, and why: a JSON object
 ///
-/// Every file but the last four is written once under its final name's temporary, synced, renamed, and never changed.
+/// Every file but the last five is written once under its final name's temporary, synced, renamed, and never changed.
 struct Layout: Sendable {
     let root: String
 
@@ -27,6 +28,7 @@ struct Layout: Sendable {
     var attempts: String { root + "/attempts" }
     /// Where whole files are written once.
     var folders: [String] { [root, tensors, rows, vocabularies, versions, lines] }
+    var pin: String { root + "/pin" }
     var lock: String { root + "/lock" }
     var tensors: String { root + "/tensors" }
     var vocabularies: String { root + "/vocabularies" }

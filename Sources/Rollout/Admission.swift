@@ -17,6 +17,13 @@ public struct Claim: Sendable, Equatable {
         (self.kind, self.line, self.epoch) = (kind, line, epoch)
     }
 
+    /// The version that it leads to.
+    var target: Fingerprint {
+        switch kind {
+        case .patch(_, let target, _), .order(let target, _): target
+        }
+    }
+
     init(_ manifest: PatchManifest) {
         switch manifest {
         case .patch(let plan):

@@ -70,6 +70,20 @@ struct Book {
         }
     }
 
+    mutating func dossier(of version: String) -> JSON? {
+        guard let ledger = try? opened() else { return nil }
+        return (try? ledger.dossier(of: version)) ?? nil
+    }
+
+    mutating func keepDossier(of version: String, _ body: JSON) {
+        do throws(RolloutError) {
+            let ledger = try opened()
+            do { try ledger.keepDossier(of: version, body) } catch { throw .ledger(error) }
+        } catch {
+            note(.warning, "a dossier is not written", [("version", version), ("reason", error.message.en)])
+        }
+    }
+
     /// Of the newest line.
     mutating func head() -> Ledger.Line? {
         guard let ledger = try? opened() else { return nil }

@@ -65,6 +65,7 @@ public struct CrashTrial: Sendable {
             state: state, drop: drop, allowedSigners: folder + "/none", packagedRelease: "packaged", packaged: packaged)
         settings.settle = .zero
         settings.allowsUnsigned = true
+        settings.policy = .immediate
         let store: ModelStore
         do { store = try ModelStore(opening: state, disk: disk) } catch { return false }
         let rollout = Rollout(settings, store: store, pool: pool, disk: disk)

@@ -134,7 +134,7 @@ extension Rollout {
         // One line, not one a start.
         if book.has("left-alone", body) { return }
         note(.info, "left alone", [("file", found), ("expected", expected)])
-        book.append("left-alone", body)
+        record("left-alone", body)
     }
 
     // MARK: - One file
@@ -189,7 +189,7 @@ extension Rollout {
         }
         file.receipt.reason = "this patch was met before, and ended as \(ending.rawValue)"
         tell(name, &file, .duplicate)
-        book.append(
+        record(
             "duplicate",
             [.init("file", .string(name)), .init("identity", .string("\(identity)")), .init("ended", .string(ending.rawValue))])
         metrics.change { $0.patches["duplicate", default: 0] += 1 }
@@ -242,7 +242,7 @@ extension Rollout {
         setAside(name, file.entry, staged)
         var body = history(of: file)
         body.append(.init("reason", .string(error.message.en)))
-        book.append("refused", body)
+        record("refused", body)
         tell(name, &file, .refused)
         metrics.change { $0.patches["refused", default: 0] += 1 }
         note(.warning, "refused", [("file", name), ("reason", error.message.en)])

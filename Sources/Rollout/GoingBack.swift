@@ -2,7 +2,7 @@ import Disk
 import Engine
 import Explain
 import Ledger
-public import ModelFormat
+import ModelFormat
 import ModelStore
 import StrictJSON
 
@@ -15,7 +15,7 @@ extension Rollout {
         public let took: Duration
     }
 
-    /// Goes back to the snapshot, or to any kept version (`packaged`: the one inside the binary).
+    /// Takes back what is tried, where a candidate takes traffic; else goes back to the snapshot, or to any kept version (`packaged`: the one inside the binary).
     ///
     /// The snapshot is mapped and ready, so going back to it is the exchange of a reference, done before anything else
     /// and without waiting for anything: disk, history and receipts follow, and whatever runs is superseded.
@@ -25,6 +25,12 @@ extension Rollout {
         to name: String? = nil, reason: String?, by: String
     ) async throws(RolloutError) -> WentBack {
         let start = ContinuousClock.now
+        if name == nil, let live = models.live, let candidate = models.dropCandidate(byOrder: true) {
+            let took = ContinuousClock.now - start
+            metrics.change { $0.rollbacks.record(took / .seconds(1)) }
+            await takeBack(by: by, reason: reason)
+            return WentBack(from: candidate, to: live, took: took)
+        }
         if name == nil, let (from, to) = models.goBack() {
             let took = ContinuousClock.now - start
             metrics.change { $0.rollbacks.record(took / .seconds(1)) }
@@ -34,9 +40,16 @@ extension Rollout {
         return try await goBackByLoading(name, reason: reason, by: by)
     }
 
+    /// The trial learns of it at its next look, and says so in receipt and history.
+    private func takeBack(by: String, reason: String?) {
+        takenBack = (by, reason)
+        publish()
+    }
+
     /// The disk follows the reference. Needs no space: two names are exchanged.
     private func settle(from: Version, to: Version, by: String, reason: String?) {
         _ = machine.supersede()
+        breaker = Breaker()
         owesDisk = true
         alignDisk()
         wentBack(from: from.fingerprint, to: to.fingerprint, by: by, reason: reason)
@@ -107,7 +120,8 @@ extension Rollout {
             book.end("\(patch.identity)", as: .rolledBack)
             body.append(.init("identity", .string("\(patch.identity)")))
         }
-        book.append("rolled-back", body)
+        record("rolled-back", body)
+        addRollback(of: from, reason ?? "by \(by)")
         for (name, file) in dropped where patch != nil && file.receipt.identity == patch?.identity && file.receipt.status != .duplicate {
             change(name) { file in
                 file.receipt.reason = "rolled back by \(by)" + (reason.map { ": \($0)" } ?? "")
@@ -143,7 +157,7 @@ extension Rollout {
             change(name) { file in
                 file.known = nil
                 file.receipt.from = from?.fingerprint
-                book.append("committed", history(of: file))
+                record("committed", history(of: file))
                 tell(name, &file, .committed)
             }
             metrics.change { $0.patches["committed", default: 0] += 1 }

@@ -11,12 +11,15 @@ extension Rollout {
     /// - Parameters:
     ///   - path: of the folder, as this process sees it.
     ///   - release: nil: the folder's own, else its name.
+    ///   - policy: nil: as configured.
     /// - Returns: the version as lists have it.
-    public func importFolder(_ path: String, release: String?) async throws(RolloutError) -> JSON {
+    public func importFolder(_ path: String, release: String?, policy: Policy? = nil) async throws(RolloutError) -> JSON {
         guard let live = models.live else { throw .warming }
-        guard let ticket = machine.begin(path) else { throw .busy(with: machine.trial?.subject ?? "another one") }
+        guard let ticket = machine.begin(path, at: now) else {
+            throw .busy(with: machine.trial?.subject ?? machine.pin.map { "a pin by \($0.by)" } ?? "another one")
+        }
         defer {
-            machine.end(ticket)
+            endTrial(ticket)
             publish()
             wake()
         }
@@ -26,15 +29,19 @@ extension Rollout {
         do { contents = try ModelContents(huggingFace: path) } catch { throw .format(error) }
         let manifest = try await keep(contents, path, release)
         guard manifest.fingerprint != live.fingerprint else { return manifest.listed(role: "live") }
-        guard machine.reach(.prewarming, ticket) else { throw .superseded(by: "an order to go back") }
-        publish()
-        let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
-        let warm = try await Prewarm.run(version)
-        guard machine.isCurrent(ticket) else { throw .superseded(by: "an order to go back") }
+        let errand = Errand(ticket: ticket, generation: generation, live: live, policy: policy ?? settings.policy, file: nil)
         var steps = Steps()
+        try reach(.prewarming, errand, steps)
+        let (version, warm): (Version, Prewarm)
+        do throws(RolloutError) { (version, warm) = try await tryOut(manifest, errand, &steps) } catch {
+            if error.isRollback { recordRollback(of: manifest, from: live, error) }
+            throw error
+        }
+        guard machine.isCurrent(ticket) else { throw .superseded(by: "an order to go back") }
         try commit(version, manifest, generation, &steps)
+        watchOver(version, path)
         knowledge = warm
-        book.append(
+        record(
             "imported",
             [
                 .init("from", .string("\(live.fingerprint)")), .init("to", .string("\(version.fingerprint)")),
@@ -42,6 +49,17 @@ extension Rollout {
             ])
         retain()
         return manifest.listed(role: "live")
+    }
+
+    private func recordRollback(of manifest: VersionManifest, from live: Version, _ error: RolloutError) {
+        if case .judged(let findings) = error { addVerdict(.rollBack(findings), at: "import", to: manifest.fingerprint) }
+        addRollback(of: manifest.fingerprint, error.message.en)
+        record(
+            "rolled-back",
+            [
+                .init("from", .string("\(manifest.fingerprint)")), .init("to", .string("\(live.fingerprint)")),
+                .init("release", .string(manifest.release)), .init("by", "verdict"), .init("reason", .string(error.message.en)),
+            ])
     }
 
     private func keep(_ contents: ModelContents, _ path: String, _ release: String?) async throws(RolloutError) -> VersionManifest {

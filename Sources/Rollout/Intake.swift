@@ -49,7 +49,7 @@ extension Rollout {
                     rules = admission(live)
                     continue
                 }
-                guard let ticket = machine.begin(name) else { continue }
+                guard let ticket = machine.begin(name, at: now) else { continue }
                 change(name) { $0.isInTrial = true }
                 Task { await takeIn(name, known, ticket) }
             }
@@ -89,7 +89,7 @@ extension Rollout {
             file.receipt.reason = "expected the base \(missing.short) among the kept versions, found none of that fingerprint"
             var body = history(of: file)
             body.append(.init("missing", .string("\(missing)")))
-            book.append("waiting", body)
+            record("waiting", body)
             tell(name, &file, .waitingForBase)
         }
     }
@@ -107,9 +107,20 @@ extension Rollout {
         change(name) { if $0.receipt.identity == known.identity { $0.isInTrial = false } }
         if let staged { try? disk.remove(staged) }
         BackgroundThread.giveMemoryBack()
-        machine.end(ticket)
+        endTrial(ticket)
         publish()
         wake()
+    }
+
+    func endTrial(_ ticket: Int) {
+        machine.end(ticket)
+        (takenBack, heldReason) = (nil, nil)
+        published.withLock { ($0.evidence, $0.verdict) = (nil, nil) }
+    }
+
+    /// Those who train on this very machine have nobody who looked at their work.
+    private func policy(for signer: String?) -> Policy {
+        settings.policy == .immediate && signer == "local-trainer" ? .normal : settings.policy
     }
 
     private func tryToTakeIn(
@@ -124,22 +135,21 @@ extension Rollout {
         let courtesy = pool.courtesy()
         let patch = try await stage(name, file.entry, known, in: folder, &steps)
         let (plan, signer) = try verify(patch, known, &steps)
-        try reach(.merging, ticket, name, file, steps, from: live)
+        try reach(.merging, Errand(ticket: ticket, generation: generation, live: live, policy: settings.policy, file: (name, file)), steps)
         let manifest = try await merge(patch, plan, signer, &steps)
         await store.keepPacked(manifest, isa: pool.isa, on: .background)
         courtesy.end()
         steps.add(.intake, age(of: file.entry))
         let merged = ContinuousClock.now
-        try reach(.prewarming, ticket, name, file, steps, from: live)
-        let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
-        let warm = try await Prewarm.run(version)
-        if let knowledge { try warm.check(after: knowledge) }
-        steps.add(.prewarm, since: merged)
+        let errand = Errand(ticket: ticket, generation: generation, live: live, policy: policy(for: signer), file: (name, file))
+        try reach(.prewarming, errand, steps)
+        let (version, warm) = try await tryOut(manifest, errand, &steps)
         guard machine.isCurrent(ticket) else { throw .superseded(by: "an order to go back") }
         _ = try verify(patch, known)
-        expectFirstAnswer(of: version, name, known.identity, merged)
+        if errand.policy == .immediate { expectFirstAnswer(of: version, name, known.identity, merged) }
         try commit(version, manifest, generation, &steps)
         knowledge = warm
+        watchOver(version, name)
         committed(name, file, known, steps, from: live)
         retain()
     }
@@ -147,20 +157,6 @@ extension Rollout {
     /// Wall-clock time since the file last changed, as its file system has it.
     private func age(of entry: FolderHandle.Entry) -> Duration {
         .nanoseconds(max(0, WallClock.nanoseconds - entry.changed))
-    }
-
-    private func reach(
-        _ phase: RolloutMachine.Phase, _ ticket: Int, _ name: String, _ trial: DroppedFile, _ steps: Steps, from live: Version
-    ) throws(RolloutError) {
-        guard machine.reach(phase, ticket) else { throw .superseded(by: "an order to go back") }
-        change(name, trial: trial) { file in
-            file.receipt.steps = steps
-            file.receipt.from = live.fingerprint
-            file.receipt.reason = nil
-            file.receipt.missing = nil
-            tell(name, &file, Receipt.Status(rawValue: phase.rawValue) ?? .verifying)
-        }
-        publish()
     }
 
     /// A copy that nobody else can write to: what is verified is what is merged.
@@ -264,7 +260,7 @@ extension Rollout {
             file.known = nil
             file.receipt.from = live.fingerprint
             file.receipt.steps = steps
-            book.append("committed", history(of: file))
+            record("committed", history(of: file))
             tell(name, &file, .committed)
         }
         metrics.change { metrics in
@@ -297,7 +293,7 @@ extension Rollout {
         let safe = Set([models.live?.fingerprint, models.snapshot?.fingerprint].compactMap { $0 })
         do {
             for version in try store.retain(settings.kept, beside: safe) {
-                book.append(
+                record(
                     "removed", [.init("version", .string("\(version.fingerprint)")), .init("release", .string(version.release))])
             }
         } catch { note(.warning, "old versions are not removed", [("reason", error.message.en)]) }
@@ -311,7 +307,7 @@ extension Rollout {
         file.notBefore = now + Self.patience
         let isNew = file.receipt.status != .held
         file.receipt.reason = error.inWords
-        if isNew { book.append("held", history(of: file) + [.init("reason", .string(error.message.en))]) }
+        if isNew { record("held", history(of: file) + [.init("reason", .string(error.message.en))]) }
         tell(name, &file, .held)
         note(.warning, "held", [("file", name), ("reason", error.message.en)])
     }
@@ -336,9 +332,18 @@ extension Rollout {
                 file.known = nil
                 file.receipt.reason = error.message.en
                 book.end("\(known.identity)", as: .superseded)
-                book.append("superseded", history(of: file) + [.init("reason", .string(error.message.en))])
+                record("superseded", history(of: file) + [.init("reason", .string(error.message.en))])
                 tell(name, &file, .superseded)
                 metrics.change { $0.patches["superseded", default: 0] += 1 }
+            } else if error.isRollback {
+                file.known = nil
+                file.receipt.reason = error.message.en
+                let to = file.receipt.claim?.target
+                rolledBack(known, file, error)
+                if let to { addRollback(of: to, error.message.en) }
+                tell(name, &file, .rolledBack)
+                metrics.change { $0.patches["rolled-back", default: 0] += 1 }
+                note(.warning, "rolled back", [("file", name), ("reason", error.message.en)])
             } else if error.isForNow {
                 book.forgetAttempts(of: "\(known.identity)")
                 hold(name, &file, error)
@@ -347,5 +352,19 @@ extension Rollout {
                 refuse(name, &file, error, staged: staged)
             }
         }
+    }
+
+    /// The history's line of a candidate that was not kept, with the numbers that decided.
+    private func rolledBack(_ known: DroppedFile.Known, _ file: DroppedFile, _ error: RolloutError) {
+        book.end("\(known.identity)", as: .rolledBack)
+        var body = history(of: file)
+        if case .takenBack(let by, _) = error { body.append(.init("by", .string(by))) } else { body.append(.init("by", "verdict")) }
+        body.append(.init("reason", .string(error.message.en)))
+        if case .judged(let findings) = error {
+            body.append(.init("verdict", Verdict.rollBack(findings).json))
+            if let evidence = published.withLock({ $0.evidence }) { body.append(.init("evidence", evidence.json)) }
+            if let to = file.receipt.claim?.target { addVerdict(.rollBack(findings), at: file.receipt.status.rawValue, to: to) }
+        }
+        record("rolled-back", body)
     }
 }

@@ -1,8 +1,11 @@
-public import ModelFormat
+package import ModelFormat
 import Synchronization
 
 /// What answers: one reference under a mutex. Exchanging it is all there is to a swap and to a rollback; requests in
 /// flight keep the version they began with, and it is freed after its last.
+///
+/// While a candidate is tried it answers a share of the clients, the same ones as long as the share does not fall
+/// (`Share`).
 ///
 /// The snapshot is the version before, mapped and ready. Each order to go back raises `generation`, so that an intake
 /// which was under way can tell that somebody decided otherwise meanwhile (`promote`).
@@ -10,14 +13,55 @@ public final class ModelSwitch: Sendable {
     private struct State {
         var live: Version?
         var snapshot: Version?
+        var candidate: Candidate?
         var generation = 0
+    }
+    private struct Candidate {
+        let version: Version
+        var share: Share
     }
     private let state = Mutex(State())
 
     public init() {}
 
-    /// The version for a question; nil while the service warms. (A candidate's share of the traffic will be decided here.)
+    /// What answers where no candidate is tried; nil while the service warms.
     public var live: Version? { state.withLock { $0.live } }
+    /// What is tried, where it takes traffic.
+    public var candidate: Version? { state.withLock { $0.candidate?.version } }
+
+    /// The version for a client's question; nil while the service warms.
+    public func version(for client: ClientKey) -> (version: Version, isCandidate: Bool)? {
+        state.withLock { state in
+            if let candidate = state.candidate, candidate.share.contains(client) { return (candidate.version, true) }
+            return state.live.map { ($0, false) }
+        }
+    }
+
+    /// The candidate takes a share; it only grows.
+    ///
+    /// - Returns: false, and nothing happens, where an order to go back came after `generation` was read.
+    package func share(_ version: Version, percent: Int, unlessOrderedSince generation: Int) -> Bool {
+        state.withLock { state in
+            guard state.generation == generation else { return false }
+            let before = state.candidate.flatMap { $0.version.fingerprint == version.fingerprint ? $0.share.percent : nil } ?? 0
+            state.candidate = Candidate(
+                version: version, share: Share(percent: max(before, percent), salt: version.fingerprint.description))
+            return true
+        }
+    }
+
+    /// The live version answers everybody again.
+    ///
+    /// - Parameter byOrder: whoever tries it is to learn of it (`generation`).
+    /// - Returns: what was tried.
+    @discardableResult
+    package func dropCandidate(byOrder: Bool = false) -> Version? {
+        state.withLock { state in
+            defer { state.candidate = nil }
+            if byOrder { state.generation += 1 }
+            return state.candidate?.version
+        }
+    }
     public var snapshot: Version? { state.withLock { $0.snapshot } }
     package var generation: Int { state.withLock { $0.generation } }
 
@@ -33,7 +77,7 @@ public final class ModelSwitch: Sendable {
         state.withLock { state in
             guard state.generation == generation else { return false }
             if state.live?.fingerprint != version.fingerprint { state.snapshot = state.live }
-            state.live = version
+            (state.live, state.candidate) = (version, nil)
             return true
         }
     }
@@ -44,7 +88,7 @@ public final class ModelSwitch: Sendable {
     package func goBack() -> (from: Version, to: Version)? {
         state.withLock { state in
             guard let from = state.live, let to = state.snapshot else { return nil }
-            (state.live, state.snapshot) = (to, nil)
+            (state.live, state.snapshot, state.candidate) = (to, nil, nil)
             state.generation += 1
             return (from, to)
         }
@@ -53,7 +97,7 @@ public final class ModelSwitch: Sendable {
     /// Any other version goes live by order.
     package func go(to version: Version, snapshot: Version?) {
         state.withLock { state in
-            (state.live, state.snapshot) = (version, snapshot)
+            (state.live, state.snapshot, state.candidate) = (version, snapshot, nil)
             state.generation += 1
         }
     }

@@ -78,7 +78,12 @@ struct Steps: Sendable {
         case merge
         /// From the file's last change to merged and synced.
         case intake
-        case prewarm, commit
+        case prewarm
+        /// The same questions to both versions.
+        case shadow
+        /// All stages.
+        case canary
+        case commit
         /// The exchange of the reference.
         case `switch`
         /// From merged to the first answer that a client got from the new version.

@@ -1,10 +1,11 @@
 public import Disk
 import Explain
 public import Engine
+public import Evaluation
 import Ledger
 public import ModelFormat
 public import ModelStore
-public import StrictJSON
+import StrictJSON
 import Synchronization
 import Watch
 
@@ -30,6 +31,22 @@ public actor Rollout {
         public var alsoWatched: [String] = []
         public var look: @Sendable () -> Void = {}
 
+        // How a new version earns its traffic.
+        public var policy = Policy.normal
+        /// Per cent of the clients, rising.
+        public var stages = [5, 20, 50, 100]
+        /// How long a stage lasts at least.
+        public var dwell: Duration = .seconds(10)
+        public var watchAfterCommit: Duration = .seconds(3600)
+        public var suitesEvery: Duration = .seconds(7 * 86400)
+        /// A client's, in milliseconds.
+        public var deadline = 2000.0
+        /// The suites that a candidate is asked, here.
+        public var suites: @Sendable () -> [Suite] = { [] }
+        public var precision = Precision.fast
+        /// Who casts the shadow; nil: this process, for where there is no other.
+        public var shadow: Shadowing?
+
         public init(
             state: String, drop: String, allowedSigners: String, packagedRelease: String,
             packaged: @escaping @Sendable () throws(ModelFormatError) -> ModelContents
@@ -50,6 +67,8 @@ public actor Rollout {
 
     nonisolated public let models = ModelSwitch()
     nonisolated public let metrics = RolloutMetrics()
+    nonisolated public let events = EventHub()
+    nonisolated public let recent = RecentQuestions()
     nonisolated let published = Mutex(Published())
     nonisolated private let thread = OwnThread()
     nonisolated public var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
@@ -60,7 +79,12 @@ public actor Rollout {
     let disk: Disk
     let note: Note
     var book: Book
-    var machine = RolloutMachine()
+    var machine: RolloutMachine
+    var breaker = Breaker()
+    /// An order to take back what is tried, until the trial has heard of it.
+    var takenBack: (by: String, reason: String?)?
+    /// Why the trial stands still, as it was last said.
+    var heldReason: String?
     /// What the live version knew when it was new.
     var knowledge: Prewarm?
     /// Of every version kept; read anew whenever we changed it.
@@ -89,6 +113,23 @@ public actor Rollout {
         self.disk = disk
         self.note = note
         book = Book(path: settings.state + "/ledger.sqlite", disk: disk, note: note)
+        machine = RolloutMachine(stages: settings.stages, dwell: settings.dwell, pin: Self.pin(in: store, note))
+    }
+
+    /// A pin that cannot be read is one: whoever wrote it wanted things to stay.
+    private static func pin(in store: ModelStore, _ note: Note) -> RolloutMachine.Pin? {
+        do throws(StoreError) {
+            return try store.pin().map { .init(by: $0.by, reason: $0.reason) }
+        } catch {
+            note(.error, "the pin cannot be read: nothing new begins until resume", [("reason", error.message.en)])
+            return .init(by: "nobody known", reason: error.message.en)
+        }
+    }
+
+    /// A line of the history, and an event.
+    func record(_ kind: String, _ body: [JSON.Member]) {
+        book.append(kind, body)
+        events.post(.init(kind: kind), kind, .object(body))
     }
 
     nonisolated var staging: String { settings.state + "/staging" }
@@ -125,6 +166,7 @@ public actor Rollout {
     /// Ends `run`. The version has been stopped on purpose: its start was a good one.
     public func stop() {
         watch?.stop()
+        events.close()
         try? store.forgetAttempts()
     }
 
@@ -147,6 +189,13 @@ struct Published: Sendable {
     var phase: RolloutMachine.Phase?
     var subject: String?
     var candidate: Claim?
+    var stage: Int?
+    var share = 0
+    var hold: RolloutMachine.Hold?
+    var pin: RolloutMachine.Pin?
+    var evidence: Evidence?
+    var verdict: Verdict?
+    var watched: String?
     var waiting: [(file: String, missing: String)] = []
     var isPolling = false
     var snapshotIsDamaged = false

@@ -24,6 +24,14 @@ public enum RolloutError: Explained {
     case triedTooOften(times: Int)
     /// The new version does not answer as one must.
     case prewarm(expected: String, found: String)
+    /// The evidence spoke against it.
+    case judged([Finding])
+    /// What tries a candidate could not begin.
+    case shadow(String)
+    /// The operator took back what was tried.
+    case takenBack(by: String, reason: String?)
+    /// Promote and hold need something to be under way.
+    case nothingToPromote
     /// An order to go back came while this was under way.
     case superseded(by: String)
     /// One at a time.
@@ -50,6 +58,12 @@ public enum RolloutError: Explained {
         case .triedTooOften(let times):
             return say("attempts", "尝试次数", "an end after at most \(times)", "none")
         case .prewarm(let expected, let found): return say("prewarm", "预热", expected, found)
+        case .judged(let findings): return Verdict.rollBack(findings).message
+        case .shadow(let reason): return say("shadow", "影子评测", "a process that tries the candidate", reason)
+        case .takenBack(let by, let reason):
+            let tail = reason.map { ": " + $0 } ?? ""
+            return Bilingual("rolled back by \(by)\(tail)", zh: "由 \(by) 回滚\(tail)")
+        case .nothingToPromote: return say("rollout", "上线流程", "a candidate in its shadow or at a stage", "none")
         case .superseded(let order): return Bilingual("superseded by \(order)", zh: "已被取代：\(order)")
         case .busy(let work): return say("rollout", "上线流程", "nothing under way", work)
         case .warming: return Bilingual("the model is being loaded", zh: "模型正在加载")
@@ -70,6 +84,9 @@ public enum RolloutError: Explained {
         case .changedMeanwhile: Bilingual("it is looked into again once it is quiet", zh: "静止后会再次检查")
         case .triedTooOften: Bilingual("make the patch again; the history tells what happened", zh: "请重新制作补丁；历史中有经过")
         case .prewarm: Bilingual("measure the target before it is made into a patch", zh: "请先评测目标模型再制作补丁")
+        case .judged: Bilingual("tiankong dossier has the figures", zh: "各项指标见 tiankong dossier")
+        case .shadow: Bilingual("it is tried again in a minute", zh: "一分钟后重试")
+        case .takenBack, .nothingToPromote: nil
         case .superseded: nil
         case .busy, .warming: Bilingual("try again in a moment", zh: "请稍后再试")
         }
@@ -104,10 +121,18 @@ extension RolloutError {
     /// Whether it may go better later without anybody's doing.
     public var isForNow: Bool {
         switch self {
-        case .store(.noSpace), .store(.noMemory): true
+        case .store(.noSpace), .store(.noMemory), .shadow: true
         case .disk(let error), .store(.disk(let error)), .patch(.disk(let error)): error.isFull
         // Without a record of it nothing is taken in; whatever keeps the ledger from being written may be mended.
         case .ledger: true
+        default: false
+        }
+    }
+
+    /// Whether it was tried, and taken back.
+    var isRollback: Bool {
+        switch self {
+        case .judged, .takenBack: true
         default: false
         }
     }

@@ -12,6 +12,29 @@ public final class RolloutMetrics: Sendable {
         /// Seconds from a file's last change to merged and synced.
         public var intakes = Histogram(bounds: [0.1, 0.25, 0.5, 1, 1.5, 2.5, 5, 10, 30, 60, 300])
         public var waiting = 0
+        /// Questions that both versions answered in the shadow, by suite ("recent" for clients' own).
+        public var shadow: [String: Shadow] = [:]
+        /// By who tripped it.
+        public var trips = 0
+        /// Verdicts by their word.
+        public var verdicts: [String: Int] = [:]
+
+        public struct Shadow: Sendable {
+            public var same = 0
+            public var different = 0
+            public var lost = 0
+            public var gained = 0
+        }
+
+        mutating func add(_ pair: ShadowPair) {
+            var counts = shadow[pair.suite ?? "recent"] ?? Shadow()
+            if pair.isSame { counts.same += 1 } else { counts.different += 1 }
+            if pair.suite != nil {
+                if pair.live.rank == 1, pair.candidate.rank != 1 { counts.lost += 1 }
+                if pair.live.rank != 1, pair.candidate.rank == 1 { counts.gained += 1 }
+            }
+            shadow[pair.suite ?? "recent"] = counts
+        }
     }
     private let state = Mutex(Snapshot())
 

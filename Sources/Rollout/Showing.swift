@@ -15,6 +15,11 @@ extension Rollout {
             published.phase = trial?.phase
             published.subject = trial?.subject
             published.candidate = claim
+            published.stage = trial?.stage
+            published.share = machine.share
+            published.hold = trial?.hold
+            published.pin = machine.pin
+            published.watched = machine.watched(at: now)?.subject
             published.isPolling = isPolling
             published.snapshotIsDamaged = isDamaged
         }

@@ -2,8 +2,8 @@ import Explain
 import Disk
 import Engine
 import Ledger
-public import ModelFormat
-public import ModelStore
+import ModelFormat
+import ModelStore
 import StrictJSON
 
 extension Rollout {
@@ -14,7 +14,7 @@ extension Rollout {
         let current: Fingerprint?
         do { current = try store.current() } catch {
             note(.error, "the current version cannot be told", [("reason", error.message.en)])
-            book.append("damaged", [.init("reason", .string(error.message.en))])
+            record("damaged", [.init("reason", .string(error.message.en))])
             refreshKept()
             if let previous = try? store.previous(), let manifest = kept[previous] {
                 do throws(RolloutError) {
@@ -44,7 +44,7 @@ extension Rollout {
         models.begin(live: version, snapshot: nil)
         try? store.keepFloor(of: manifest)
         recover(manifest)
-        book.append(
+        record(
             kind, [.init("version", .string("\(version.fingerprint)")), .init("release", .string(version.release))] + more)
     }
 
@@ -92,7 +92,7 @@ extension Rollout {
         do { _ = try await version.fillMask.answer(Question("[MASK]")) } catch { throw .engine(error) }
         models.begin(live: version, snapshot: nil)
         note(.error, "serving the packaged model: nothing in the store can be served", [])
-        book.append("recovered", [.init("version", .string("\(version.fingerprint)")), .init("release", .string(version.release))])
+        record("recovered", [.init("version", .string("\(version.fingerprint)")), .init("release", .string(version.release))])
     }
 
     // MARK: - Versions that end the process
@@ -131,7 +131,7 @@ extension Rollout {
         // What fails for want of memory, say, fails for every version, and is no damage.
         guard error.isDamage else { throw error }
         note(.error, "the current version is damaged", [("version", current.short), ("reason", error.message.en)])
-        book.append("damaged", [.init("version", .string("\(current)")), .init("reason", .string(error.message.en))])
+        record("damaged", [.init("version", .string("\(current)")), .init("reason", .string(error.message.en))])
         damaged.insert(current)
         if let snapshot = try? store.snapshot() {
             do throws(RolloutError) {
@@ -155,7 +155,7 @@ extension Rollout {
                 record.ending == nil || (record.ending == .committed && ending == .rolledBack)
             else { return }
             book.end("\(patch.identity)", as: ending)
-            book.append(
+            self.record(
                 ending.rawValue,
                 [
                     .init("version", .string("\(manifest.fingerprint)")), .init("release", .string(manifest.release)),

@@ -39,7 +39,7 @@ extension Rollout {
             models.ready(snapshot, behind: live.fingerprint, unlessOrderedSince: generation)
         } catch {
             damaged.insert(manifest.fingerprint)
-            book.append(
+            record(
                 "damaged", [.init("version", .string("\(manifest.fingerprint)")), .init("reason", .string(error.message.en))])
             note(.error, "the snapshot is damaged", [("version", manifest.fingerprint.short), ("reason", error.message.en)])
         }
@@ -55,7 +55,7 @@ extension Rollout {
             if found.isEmpty { await scrubPacked(manifest) }
             guard !found.isEmpty else { continue }
             damaged.insert(version)
-            book.append(
+            record(
                 "damaged",
                 [
                     .init("version", .string("\(version)")), .init("release", .string(manifest.release)),

@@ -12,6 +12,8 @@ public struct Version: Sendable {
     public let line: Fingerprint
     /// When it was made ready here, RFC 3339.
     public let since: String
+    /// What it did for clients.
+    public let tally = Tally()
     private let first = FirstAnswer()
 
     public init(

@@ -111,6 +111,21 @@ extension Rollout.Settings {
         settle = settings.drop.settle
         epochJump = settings.trust.epochJump
         allowsUnsigned = settings.trust.unsigned == .allow
+        policy = Policy(settings.rollout.policy)
+        (stages, watchAfterCommit, suitesEvery) = (
+            settings.rollout.stages, settings.rollout.watchAfterCommit, settings.rollout.suitesEvery)
+        deadline = settings.limits.deadline / .milliseconds(1)
+        precision = Precision(settings.model.precision)
+    }
+}
+
+extension Policy {
+    init(_ policy: Settings.Rollout.Policy) {
+        switch policy {
+        case .careful: self = .careful
+        case .normal: self = .normal
+        case .immediate: self = .immediate
+        }
     }
 }
 
