@@ -1,6 +1,8 @@
 #define _GNU_SOURCE
 #include "CSyscalls.h"
 
+#include <stdlib.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -25,6 +27,26 @@ void tk_insist(void) {
     pthread_setschedparam(pthread_self(), SCHED_OTHER, &none);
     setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), 5);
 }
+
+static void schedule_whole(int policy, int nice) {
+    DIR *tasks = opendir("/proc/self/task");
+    if (!tasks) return;
+    const struct sched_param none = {0};
+    for (struct dirent *entry; (entry = readdir(tasks));) {
+        const int thread = atoi(entry->d_name);
+        if (thread <= 0) continue;
+        sched_setscheduler(thread, policy, &none);
+        if (nice) setpriority(PRIO_PROCESS, (id_t)thread, nice);
+    }
+    closedir(tasks);
+}
+
+void tk_give_way_whole(void) {
+    schedule_whole(SCHED_IDLE, 0);
+    syscall(SYS_ioprio_set, 1, 0, 2 << 13 | 7);
+}
+
+void tk_insist_whole(void) { schedule_whole(SCHED_OTHER, 10); }
 
 void tk_trim(void) { malloc_trim(0); }
 

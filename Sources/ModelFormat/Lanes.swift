@@ -61,6 +61,11 @@ public enum BackgroundThread {
 
     static func insist() { tk_insist() }
 
+    /// This process is all background: what it does now and all that it starts later.
+    public static func giveWayWhole() { tk_give_way_whole() }
+    /// It waited long enough: nice 10 from here on.
+    public static func insistWhole() { tk_insist_whole() }
+
     /// After work that needed much memory for a moment.
     public static func giveMemoryBack() { tk_trim() }
 

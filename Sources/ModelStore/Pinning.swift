@@ -1,5 +1,5 @@
 import Disk
-public import StrictJSON
+import StrictJSON
 
 extension ModelStore {
     /// Somebody wants the live version to stay what it is, over restarts too.

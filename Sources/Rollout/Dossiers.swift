@@ -70,7 +70,10 @@ public struct Dossier: Sendable {
         }
         let claimed = signed.filter { ["figures", "latency_ms"].contains($0.key) }
         if !claimed.isEmpty { members.append(.init("claimed", .object(claimed))) }
-        members += (own?.members ?? []).filter { $0.key != "marks" }
+        members += (own?.members ?? []).filter { $0.key != "marks" }.map { member in
+            guard member.key == "suites", let runs = member.value.elements else { return member }
+            return .init("suites", .array(runs.map { .object(($0.members ?? []).filter { $0.key != "marks" }) }))
+        }
         members.append(.init("live", Self.periods(manifest.fingerprint, history)))
         json = .object(members)
     }

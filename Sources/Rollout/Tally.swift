@@ -4,7 +4,12 @@ import Synchronization
 /// nothing.
 public final class Tally: Sendable {
     /// A version's own fault; what a client did wrong is none.
-    public enum Failure: String, Sendable, CaseIterable { case notFinite = "not-finite", deadline, `internal` }
+    public enum Failure: String, Sendable, CaseIterable {
+        /// It took too long.
+        case deadline
+        /// Scores that are no numbers, above all.
+        case `internal`
+    }
 
     public struct Snapshot: Sendable {
         public var answers = 0

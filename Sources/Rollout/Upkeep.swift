@@ -12,8 +12,10 @@ extension Rollout {
         if let live = models.live { await learn(live) }
         publish()
         wake()
-        let care = Task { await keepMemoryLow() }
-        defer { care.cancel() }
+        // After a start too: what was committed an hour ago may have been so just before it.
+        if let live = models.live, models.snapshot != nil { watchOver(live, live.release) }
+        let care = [Task { await keepMemoryLow() }, Task { await runSuitesByClock() }]
+        defer { for task in care { task.cancel() } }
         try? await Task.sleep(for: .seconds(2))
         while !Task.isCancelled {
             await scrub()

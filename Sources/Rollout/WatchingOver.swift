@@ -11,28 +11,40 @@ extension Rollout {
         breaker = Breaker()
         machine.watch(subject, until: now + settings.watchAfterCommit)
         let weak = WeakRollout(self)
-        let start = version.tally.snapshot.traffic
-        Task { await weak.rollout?.watchFrom(start, version) }
+        let watching = Watching(version: version, start: version.tally.snapshot.traffic)
+        Task {
+            var watching = watching
+            // Held for a look at a time: a watch of an hour must not keep a rollout that has stopped.
+            while await weak.rollout?.look(&watching) == true { try? await Task.sleep(for: Self.look) }
+        }
     }
 
-    private func watchFrom(_ start: Evidence.Traffic, _ version: Version) async {
-        var before = start
-        let snapshotStart = models.snapshot?.tally.snapshot.traffic
-        while !Task.isCancelled {
-            try? await Task.sleep(for: Self.look)
-            // Somebody went back, or another one was committed: whose watch is another one's.
-            guard models.live?.fingerprint == version.fingerprint, machine.watched(at: now) != nil else { return }
-            let traffic = version.tally.snapshot.traffic
-            breaker.add(answers: traffic.answers - before.answers, failures: traffic.failures - before.failures, at: now)
-            before = traffic
-            var findings: [Finding] = breaker.trip(at: now).map { [.tripped($0)] } ?? []
-            if let snapshot = models.snapshot, snapshotStart != nil,
-                let finding = Verdict.disapproval(candidate: traffic - start, live: snapshot.tally.snapshot.traffic)
-            {
-                findings.append(finding)
-            }
-            if !findings.isEmpty { return await trip(version, findings) }
+    private struct Watching: Sendable {
+        let version: Version
+        let start: Evidence.Traffic
+        var before: Evidence.Traffic
+
+        init(version: Version, start: Evidence.Traffic) { (self.version, self.start, before) = (version, start, start) }
+    }
+
+    /// - Returns: whether it is to be looked at again.
+    private func look(_ watching: inout Watching) async -> Bool {
+        let version = watching.version
+        // Somebody went back, or another one was committed: whose watch is another one's.
+        guard models.live?.fingerprint == version.fingerprint, machine.watched(at: now) != nil else { return false }
+        let traffic = version.tally.snapshot.traffic
+        breaker.add(
+            answers: traffic.answers - watching.before.answers, failures: traffic.failures - watching.before.failures, at: now)
+        watching.before = traffic
+        var findings: [Finding] = breaker.trip(at: now).map { [.tripped($0)] } ?? []
+        if let snapshot = models.snapshot?.tally.snapshot.traffic,
+            let finding = Verdict.disapproval(candidate: traffic - watching.start, live: snapshot)
+        {
+            findings.append(finding)
         }
+        if findings.isEmpty { return true }
+        await trip(version, findings)
+        return false
     }
 
     private func trip(_ version: Version, _ findings: [Finding]) async {
@@ -51,7 +63,6 @@ extension Rollout {
     }
 }
 
-/// A watch of an hour must not keep a rollout that has stopped.
 private struct WeakRollout: Sendable {
     weak let rollout: Rollout?
     init(_ rollout: Rollout) { self.rollout = rollout }

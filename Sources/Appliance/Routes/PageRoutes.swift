@@ -38,6 +38,7 @@ struct PageRoutes: Sendable {
             .contentType: type, .eTag: tag, .cacheControl: "no-cache", .contentSecurityPolicy: Self.policy,
         ]
         headers[.referrerPolicy] = "no-referrer"
+        if path == "/", ClientCookie.read(request) == nil { headers[.setCookie] = ClientCookie.fresh() }
         if request.headers[.ifNoneMatch] == tag { return Response(status: .notModified, headers: headers) }
         return Response(status: .ok, headers: headers, body: .init(byteBuffer: body))
     }

@@ -3,6 +3,7 @@ import Explain
 import Glibc
 import HTTPTypes
 import Hummingbird
+import Rollout
 
 /// Who may ask: over the socket anyone the file system lets in, over TCP the networks of the configuration.
 ///
@@ -54,6 +55,15 @@ enum Access {
             return UInt64(truncatingIfNeeded: address.hashValue)
         }
         return UInt64(truncatingIfNeeded: ObjectIdentifier(context.channel as AnyObject).hashValue)
+    }
+
+    /// Who asks, as far as the choice of a version goes, so that nobody flips to and fro: the browser's cookie, else the
+    /// address, else the user of the local socket, where a program may say who it asks for.
+    static func clientKey(_ request: Request, _ context: Context, _ access: Settings.Access) async -> ClientKey {
+        if context.isLocalSocket, let name = request.headers[.client], !name.isEmpty { return ClientKey("name " + name.prefix(200)) }
+        if let session = ClientCookie.read(request) { return ClientKey("session " + session) }
+        if let address = clientAddress(request, context, access) { return ClientKey("address " + address) }
+        return ClientKey("user \(await Authority.user(of: context.channel).map { "\($0)" } ?? "unknown")")
     }
 
     private static func ourNames(_ access: Settings.Access, _ context: Context) -> [String] {

@@ -57,6 +57,9 @@ enum Authority {
         return try? await provider.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED)).get()
     }
 
+    /// Of the local socket's other side; nil where the kernel does not say.
+    static func user(of channel: any Channel) async -> UInt32? { await credentials(of: channel)?.uid }
+
     private static func userName(_ uid: UInt32) -> String {
         var entry = passwd()
         var found: UnsafeMutablePointer<passwd>?

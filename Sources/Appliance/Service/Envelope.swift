@@ -10,6 +10,7 @@ import StrictJSON
 extension HTTPField.Name {
     static let requestID = HTTPField.Name("X-Request-Id")!
     static let version = HTTPField.Name("X-Tiankong-Version")!
+    static let client = HTTPField.Name("X-Tiankong-Client")!
     static let forwardedFor = HTTPField.Name("X-Forwarded-For")!
     static let contentTypeOptions = HTTPField.Name("X-Content-Type-Options")!
     static let referrerPolicy = HTTPField.Name("Referrer-Policy")!

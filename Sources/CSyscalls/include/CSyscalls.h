@@ -10,6 +10,10 @@ void tk_give_way(void);
 /* It has given way long enough: an ordinary thread again, at nice 5. */
 void tk_insist(void);
 
+/* The same for a whole process, threads that it starts later included. */
+void tk_give_way_whole(void);
+void tk_insist_whole(void);
+
 /* The core that the calling thread runs on; how many it may run on (sched_getaffinity(2)). */
 int tk_cpu(void);
 int tk_cpus(void);

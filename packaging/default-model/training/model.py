@@ -28,6 +28,14 @@ class Layer(nn.Module):
         return self.ffn_norm(x + self.narrow(F.gelu(self.wide(x))))
 
 
+PLACES = (("attention.self.query", "query"), ("attention.self.key", "key"), ("attention.self.value", "value"),
+          ("attention.output.dense", "output"), ("attention.output.LayerNorm", "attention_norm"),
+          ("intermediate.dense", "wide"), ("output.dense", "narrow"), ("output.LayerNorm", "ffn_norm"))
+OUTSIDE = (("bert.embeddings.word_embeddings", "words"), ("bert.embeddings.position_embeddings", "places"),
+           ("bert.embeddings.token_type_embeddings", "types"), ("bert.embeddings.LayerNorm", "norm"),
+           ("cls.predictions.transform.dense", "transform"), ("cls.predictions.transform.LayerNorm", "transform_norm"))
+
+
 class Bert(nn.Module):
     def __init__(self, vocabulary, layers, hidden, heads, ffn, positions):
         super().__init__()
@@ -51,24 +59,22 @@ class Bert(nn.Module):
         x = self.transform_norm(F.gelu(self.transform(x)))
         return x @ self.words.weight.t() + self.bias                     # [M, V]
 
+    def names(self, order=None):
+        """Pairs of Hugging Face's names and ours. `order[i]` is the layer of theirs that our layer i stands for."""
+        pairs = list(OUTSIDE)
+        for i in range(len(self.layers)):
+            theirs = i if order is None else order[i]
+            pairs += [(f"bert.encoder.layer.{theirs}.{a}", f"layers.{i}.{b}") for a, b in PLACES]
+        state = self.state_dict()
+        both = [(f"{a}.{kind}", f"{b}.{kind}") for a, b in pairs for kind in ("weight", "bias") if f"{b}.{kind}" in state]
+        return both + [("cls.predictions.bias", "bias")]
+
     def hugging_face(self):
         """Tensors under Hugging Face's names; the decoder is tied and not listed."""
-        state, out = self.state_dict(), {}
-        def put(theirs, ours):
-            for kind in ("weight", "bias"):
-                if f"{ours}.{kind}" in state:
-                    out[f"{theirs}.{kind}"] = state[f"{ours}.{kind}"]
-        put("bert.embeddings.word_embeddings", "words")
-        put("bert.embeddings.position_embeddings", "places")
-        put("bert.embeddings.token_type_embeddings", "types")
-        put("bert.embeddings.LayerNorm", "norm")
-        for i in range(len(self.layers)):
-            for theirs, ours in (("attention.self.query", "query"), ("attention.self.key", "key"),
-                                 ("attention.self.value", "value"), ("attention.output.dense", "output"),
-                                 ("attention.output.LayerNorm", "attention_norm"), ("intermediate.dense", "wide"),
-                                 ("output.dense", "narrow"), ("output.LayerNorm", "ffn_norm")):
-                put(f"bert.encoder.layer.{i}.{theirs}", f"layers.{i}.{ours}")
-        put("cls.predictions.transform.dense", "transform")
-        put("cls.predictions.transform.LayerNorm", "transform_norm")
-        out["cls.predictions.bias"] = state["bias"]
-        return out
+        state = self.state_dict()
+        return {theirs: state[ours] for theirs, ours in self.names()}
+
+    def grow(self, tensors, order):
+        """Takes a smaller model's weights, some of its layers more than once (Gong et al., "Efficient Training of BERT
+        by Progressively Stacking", ICML 2019): what it knows is not learned anew."""
+        self.load_state_dict({ours: tensors[theirs].float() for theirs, ours in self.names(order)})

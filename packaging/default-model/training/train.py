@@ -1,7 +1,9 @@
 """Trains the default model from what prepare.py made; resumes from OUT/checkpoint.pt.
 
-    RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500 OMP_NUM_THREADS=1 train.py RECIPE DATA VOCABULARY OUT
+    RANK=0 WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=29500 OMP_NUM_THREADS=1 train.py RECIPE DATA MODEL OUT
     RANK=1 … (the same)
+
+MODEL is the Hugging Face folder that it is grown from (`grown_from` in the recipe) and whose vocabulary it has.
 
 Two processes of one thread with averaged gradients do more than one process of two threads. Every batch is drawn from
 (seed, step, rank) alone, so a run that was stopped and resumed is the run that was not. bf16 products, fp32 weights.
@@ -14,6 +16,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from safetensors.torch import load_file
 
 from masking import batch
 from model import Bert
@@ -46,7 +49,8 @@ def rate_at(step, recipe):
 
 
 class Run:
-    def __init__(self, recipe, data, vocabulary, out):
+    def __init__(self, recipe, data, folder, out):
+        vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")[:-1]
         self.recipe, self.out = recipe, out
         self.rank, self.ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         self.letters = np.array([bool(re.search(r"\w", piece)) for piece in vocabulary])
@@ -55,6 +59,8 @@ class Run:
         self.share = weights / weights.sum()
         torch.manual_seed(recipe["seed"])
         self.model = Bert(len(vocabulary), **recipe["shape"])
+        if "grown_from" in recipe:
+            self.model.grow(load_file(folder / "model.safetensors"), recipe["grown_from"])
         self.optimizers = optimizers(self.model, recipe["rate"], self.rank, self.ranks)
         self.step, self.seconds, self.kept = 0, 0.0, {}
         saved = out / "checkpoint.pt"
@@ -126,14 +132,14 @@ class Run:
 
 
 def main():
-    recipe, data, vocabulary, out = json.loads(Path(sys.argv[1]).read_text()), *map(Path, sys.argv[2:5])
+    recipe, data, folder, out = json.loads(Path(sys.argv[1]).read_text()), *map(Path, sys.argv[2:5])
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if int(os.environ.setdefault("WORLD_SIZE", "1")) > 1:
         dist.init_process_group("gloo")
     os.environ.setdefault("RANK", "0")
     out.mkdir(parents=True, exist_ok=True)
-    Run(recipe, data, vocabulary.read_text(encoding="utf-8").split("\n")[:-1], out).go()
+    Run(recipe, data, folder, out).go()
 
 
 if __name__ == "__main__":
