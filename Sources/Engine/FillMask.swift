@@ -75,7 +75,7 @@ public final class FillMask: Sendable {
 
     /// - Throws: `EngineError`: the text or a target cannot be answered, the queue is full, or the task was cancelled.
     public func answer(_ question: Question) async throws(EngineError) -> Answer {
-        if let known = cache.answer(to: question) {
+        if !question.isFresh, let known = cache.answer(to: question) {
             // Who asks the same for ever must not hold a thread of Swift's pool for ever.
             await Task.yield()
             return known
@@ -85,7 +85,7 @@ public final class FillMask: Sendable {
         let answer =
             question.isOfWords(blanks: encoding.blanks.count)
             ? try await fill(question, encoding) : try await pieces(question, encoding)
-        cache.keep(answer, to: question, of: era)
+        if !question.isFresh { cache.keep(answer, to: question, of: era) }
         return answer
     }
 
@@ -109,7 +109,7 @@ public final class FillMask: Sendable {
         var group = Group()
         var wordy: [(index: Int, question: Question, encoding: Encoding)] = []
         for (index, question) in questions.enumerated() {
-            if !inBackground, let known = cache.answer(to: question) {
+            if !inBackground, !question.isFresh, let known = cache.answer(to: question) {
                 outcomes[index] = .success(known)
                 continue
             }
@@ -135,7 +135,7 @@ public final class FillMask: Sendable {
         for (index, outcome) in await fill(wordy) { outcomes[index] = outcome }
         await Task.yield()
         for (question, outcome) in zip(questions, outcomes) {
-            if case .success(let answer)? = outcome { cache.keep(answer, to: question, of: era) }
+            if !question.isFresh, case .success(let answer)? = outcome { cache.keep(answer, to: question, of: era) }
         }
         return outcomes.map { $0 ?? .failure(.cancelled) }
     }

@@ -24,6 +24,8 @@ public struct Question: Sendable {
     public var span: Span
     /// Whether several blanks are also filled together.
     public var joint: Bool
+    /// Computed whatever was asked before, and not kept: for who measures.
+    public var isFresh = false
     /// Who asks: nobody's questions go before those that others asked at the same time.
     public var client: UInt64
 

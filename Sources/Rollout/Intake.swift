@@ -315,6 +315,8 @@ extension Rollout {
     private func ended(
         _ name: String, _ before: DroppedFile?, _ known: DroppedFile.Known, _ error: RolloutError, staged: String?
     ) {
+        // Nothing of a trial survives a restart, and a stop on purpose is no attempt that failed.
+        if isStopping { return book.forgetAttempts(of: "\(known.identity)") }
         // A file that may still be being written is looked into again before anything is said of it.
         if error.isOfBytes {
             book.forgetAttempts(of: "\(known.identity)")

@@ -83,6 +83,8 @@ public actor Rollout {
     var breaker = Breaker()
     /// An order to take back what is tried, until the trial has heard of it.
     var takenBack: (by: String, reason: String?)?
+    /// A trial that is under way ends as if it had not begun.
+    var isStopping = false
     /// Why the trial stands still, as it was last said.
     var heldReason: String?
     /// What the live version knew when it was new.
@@ -165,6 +167,7 @@ public actor Rollout {
 
     /// Ends `run`. The version has been stopped on purpose: its start was a good one.
     public func stop() {
+        isStopping = true
         watch?.stop()
         events.close()
         try? store.forgetAttempts()

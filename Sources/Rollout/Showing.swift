@@ -25,19 +25,26 @@ extension Rollout {
         }
     }
 
-    /// The patch that is being taken in, the snapshot: members for `/v1/status`.
+    /// What is being tried, the snapshot, whether things are to stay: members for `/v1/status`.
     nonisolated public var statusMembers: [JSON.Member] {
-        var members: [JSON.Member] = []
         let published = published.withLock { $0 }
-        if let claim = published.candidate, case .patch(_, let target, let release) = claim.kind {
-            members.append(
-                .init(
-                    "candidate",
-                    ["version": .string("\(target)"), "release": .string(release), "epoch": .integer(Int64(claim.epoch))]))
-        }
+        var members = candidateMembers(published)
         if let snapshot = models.snapshot { members.append(.init("snapshot", snapshot.brief)) }
         if published.snapshotIsDamaged { members.append(.init("snapshot_damaged", true)) }
+        if published.pin != nil { members.append(.init("pinned", true)) }
         return members
+    }
+
+    /// A patch says what it leads to before that is made; an import is known once it takes traffic.
+    nonisolated private func candidateMembers(_ published: Published) -> [JSON.Member] {
+        var candidate = models.candidate?.brief.members
+        if let claim = published.candidate, case .patch(_, let target, let release) = claim.kind {
+            candidate = [
+                .init("version", .string("\(target)")), .init("release", .string(release)), .init("epoch", .integer(Int64(claim.epoch))),
+            ]
+        }
+        guard let candidate else { return [] }
+        return [.init("candidate", .object(candidate + [.init("share", .integer(Int64(published.share)))]))]
     }
 
     /// `/v1/rollout`
@@ -45,13 +52,25 @@ extension Rollout {
         let published = published.withLock { $0 }
         var members: [JSON.Member] = [.init("state", .string(published.phase?.rawValue ?? "idle"))]
         if let subject = published.subject { members.append(.init("file", .string(subject))) }
-        members += statusMembers.filter { $0.key == "candidate" }
+        members += candidateMembers(published) + trialMembers(published)
         members += [
             .init("waiting", .array(published.waiting.map { ["file": .string($0.file), "missing": .string($0.missing)] })),
             .init("drop", .string(settings.drop)), .init("watching", .string(published.isPolling ? "polling" : "events")),
             .init("unsigned", .string(settings.allowsUnsigned ? "allow" : "refuse")),
         ]
         return .object(members)
+    }
+
+    /// How far it is, who holds it, and what is known of it.
+    nonisolated private func trialMembers(_ published: Published) -> [JSON.Member] {
+        var members: [JSON.Member] = [.init("share", .integer(Int64(published.share)))]
+        if let stage = published.stage { members.append(.init("stage", .integer(Int64(stage + 1)))) }
+        if let hold = published.hold { members.append(.init("held", hold.held.json)) }
+        if let pin = published.pin { members.append(.init("pinned", pin.json)) }
+        if let watched = published.watched { members.append(.init("watched", .string(watched))) }
+        if let verdict = published.verdict { members.append(.init("verdict", verdict.json)) }
+        if let evidence = published.evidence { members.append(.init("evidence", evidence.json)) }
+        return members
     }
 
     /// `/v1/versions`: newest first.
@@ -78,6 +97,10 @@ extension Version {
     public var brief: JSON {
         ["version": .string("\(fingerprint)"), "release": .string(release), "epoch": .integer(Int64(epoch))]
     }
+}
+
+extension RolloutMachine.Pin {
+    fileprivate var json: JSON { ["by": .string(by), "reason": reason.map { .string($0) } ?? .null] }
 }
 
 extension VersionManifest {

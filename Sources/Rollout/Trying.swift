@@ -52,6 +52,7 @@ extension Rollout {
 
     private func stillWanted(_ errand: Errand) throws(RolloutError) {
         if let back = takenBack { throw .takenBack(by: back.by, reason: back.reason) }
+        guard !isStopping else { throw .superseded(by: "the end of the process") }
         guard machine.isCurrent(errand.ticket) else { throw .superseded(by: "an order to go back") }
     }
 

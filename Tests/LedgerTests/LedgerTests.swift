@@ -202,9 +202,9 @@ struct LedgerTests {
     @Test("a newer layout is refused, by who writes and by who reads")
     func newer() throws {
         try fill(1)
-        try tamper("PRAGMA user_version = 2")
-        #expect(throws: LedgerError.layout(file: file, expected: 1, found: 2)) { try Ledger(file) }
-        #expect(throws: LedgerError.layout(file: file, expected: 1, found: 2)) { try Ledger(reading: file) }
+        try tamper("PRAGMA user_version = 3")
+        #expect(throws: LedgerError.layout(file: file, expected: 2, found: 3)) { try Ledger(file) }
+        #expect(throws: LedgerError.layout(file: file, expected: 2, found: 3)) { try Ledger(reading: file) }
     }
 
     @Test("reading where there is none is refused and makes none; a folder and a text are refused", arguments: ["none", "folder", "text"])

@@ -29,6 +29,7 @@ struct Examination {
         dropFolder()
         inotify()
         keys()
+        hooks()
         clock()
         await service()
         await knownAnswer()
@@ -147,6 +148,18 @@ struct Examination {
                 : say("\(path) is not there: no patch will be accepted", zh: "\(path) 不存在：不会接受任何补丁"),
             mend: isThere ? "chmod 644 \(path)"
                 : say("write a line into it for each key that may sign: NAME ssh-ed25519 AAAA…", zh: "为每个可签名的密钥写一行：名称 ssh-ed25519 AAAA…"))
+    }
+
+    private mutating func hooks() {
+        let found = HookFolder(settings.settings.hooks)
+        let count = found.programs.count
+        let idle = found.idle == 0 ? "" : say(", \(found.idle) not executable", zh: "，\(found.idle) 个不可执行")
+        let refused = found.refusals.map { $0.message.text(in: language) }.joined(separator: "; ")
+        let run = count == 0 ? say("none to run", zh: "无可运行的程序") : say("\(count) to run", zh: "共 \(count) 个可运行")
+        add(
+            say("hooks", zh: "钩子"), found.refusals.isEmpty ? .good : .notice,
+            run + idle + (refused.isEmpty ? "" : say("; refused: ", zh: "；拒绝：") + refused),
+            mend: found.refusals.first?.hint?.text(in: language))
     }
 
     private mutating func clock() {

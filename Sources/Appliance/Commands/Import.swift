@@ -25,12 +25,21 @@ struct Import: AsyncParsableCommand {
     @Option(help: ArgumentHelp(say("The version's name; the folder's unless told.", zh: "发布号，默认用目录名。"), valueName: "name"))
     var release: String?
 
+    @Option(help: ArgumentHelp(
+        say("What a running service asks of it: careful, normal or immediate; as configured unless told.", zh: "运行中的服务如何试行：careful、normal 或 immediate，默认按配置。"),
+        valueName: "policy"))
+    var policy: String?
+
     @Flag(help: ArgumentHelp(say("Print JSON.", zh: "输出 JSON。")))
     var json = false
 
     @OptionGroup var place: PlaceOptions
 
     func validate() throws {
+        if let policy, Policy(rawValue: policy) == nil {
+            let all = Policy.allCases.map(\.rawValue).joined(separator: ", ")
+            throw ValidationError(say("--policy: expected one of \(all), found \(policy)", zh: "--policy：应为 \(all) 之一，实为 \(policy)"))
+        }
         if let release, release.utf8.count > 100 || !release.isName {
             throw ValidationError(say("--release: expected 1 to 100 bytes on one line", zh: "--release：应为单行，1 到 100 字节"))
         }
@@ -72,6 +81,7 @@ struct Import: AsyncParsableCommand {
     private func ask(_ socket: String) async throws -> JSON {
         var members: [JSON.Member] = [.init("folder", .string(realFolder))]
         if let release { members.append(.init("release", .string(release))) }
+        if let policy { members.append(.init("policy", .string(policy))) }
         let client = try await Client(socket: socket)
         let reply = try await client.post("/v1/import", .object(members))
         guard reply.status == 200 else { throw Problem(reply.json) }

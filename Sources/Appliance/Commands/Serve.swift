@@ -53,6 +53,7 @@ struct Serve: AsyncParsableCommand {
         let rollout = Rollout(rolloutSettings, store: store, pool: pool, note: logger.note)
         let appliance = Appliance(settings: settings, pool: pool, rollout: rollout, terms: terms, logger: logger)
         look.set(appliance.lookAtTerms)
+        appliance.hooks.begin(rollout.events)
         if settings.trust.unsigned == .allow {
             logger.warning("trust.unsigned is allow: anyone who can write to the drop folder decides what is served")
         }
@@ -61,7 +62,11 @@ struct Serve: AsyncParsableCommand {
                 try await rollout.start()
                 appliance.lookAtTerms()
                 appliance.tellReady()
-            }, keep: { await rollout.run() }, end: { await rollout.stop() })
+            }, keep: { await rollout.run() },
+            end: {
+                await rollout.stop()
+                await appliance.hooks.end()
+            })
     }
 
     private func settings() throws -> Loaded {

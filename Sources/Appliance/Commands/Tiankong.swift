@@ -20,7 +20,7 @@ public struct Tiankong: AsyncParsableCommand {
             version: version,
             subcommands: [
                 Serve.self, Fill.self, Import.self, Export.self, PatchCommand.self, Status.self, Versions.self,
-                History.self, Rollback.self, Eval.self, Dossier.self, Calibrate.self, Bench.self, Doctor.self, Selftest.self, Shadow.self,
+                History.self, Rollback.self, Promote.self, Hold.self, Resume.self, Eval.self, DossierCommand.self, Calibrate.self, Bench.self, Doctor.self, Selftest.self, Shadow.self,
             ])
     }
 

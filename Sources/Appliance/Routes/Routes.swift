@@ -4,16 +4,22 @@ import Hummingbird
 
 /// The table of what is served. `/openapi.json` describes the same; a test holds the two together.
 enum Routes {
-    /// Paths as OpenAPI writes them, with their methods. `{name}` stands for the rest of the path, slashes included.
+    /// Paths as OpenAPI writes them, with their methods. `{name}` stands for the rest of the path, slashes included,
+    /// `{version}` for one part of it.
     static let table: [(path: String, methods: [String])] = [
         ("/", ["GET", "POST"]),
         ("/models/{name}", ["POST"]),
         ("/v1/fill", ["POST"]),
         ("/v1/status", ["GET"]),
         ("/v1/versions", ["GET"]),
+        ("/v1/versions/{version}/dossier", ["GET"]),
         ("/v1/history", ["GET"]),
         ("/v1/rollout", ["GET"]),
         ("/v1/rollback", ["POST"]),
+        ("/v1/promote", ["POST"]),
+        ("/v1/hold", ["POST"]),
+        ("/v1/resume", ["POST"]),
+        ("/v1/events", ["GET"]),
         ("/v1/import", ["POST"]),
         ("/healthz", ["GET"]),
         ("/readyz", ["GET"]),
@@ -27,6 +33,7 @@ enum Routes {
     /// The methods of a path that exists; nil for one that does not.
     static func methods(of path: String) -> [String]? {
         if path.hasPrefix("/models/") { return ["POST"] }
+        if path.hasPrefix("/v1/versions/"), path.hasSuffix("/dossier"), path.split(separator: "/").count == 4 { return ["GET"] }
         return table.first { $0.path == path }?.methods
     }
 
@@ -48,6 +55,12 @@ enum Routes {
         router.get("/v1/rollout", use: rollout.rollout)
         router.post("/v1/rollback", use: rollout.rollback)
         router.post("/v1/import", use: rollout.importFolder)
+        router.get("/v1/versions/:version/dossier", use: rollout.dossier)
+        let order = OrderRoutes(appliance: appliance)
+        router.post("/v1/promote", use: order.promote)
+        router.post("/v1/hold", use: order.hold)
+        router.post("/v1/resume", use: order.resume)
+        router.get("/v1/events", use: EventRoutes(appliance: appliance).events)
 
         router.get("/healthz", use: status.healthz)
         router.get("/readyz", use: status.readyz)

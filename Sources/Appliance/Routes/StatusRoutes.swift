@@ -35,13 +35,9 @@ struct StatusRoutes: Sendable {
     }
 
     @Sendable func metrics(_ request: Request, _ context: Context) -> Response {
-        let text = appliance.metrics.text(
-            version: appliance.rollout.models.live, rollout: appliance.rollout.metrics.snapshot, precision: appliance.settings.model.precision.rawValue,
-            isa: appliance.pool.isa.rawValue, waiting: appliance.pool.waiting,
-            connections: appliance.connections.count)
         return Response(
             status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
-            body: .init(byteBuffer: ByteBuffer(string: text)))
+            body: .init(byteBuffer: ByteBuffer(string: appliance.metrics.text(appliance))))
     }
 }
 

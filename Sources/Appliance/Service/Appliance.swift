@@ -11,6 +11,7 @@ struct Appliance: Sendable {
     let rollout: Rollout
     let terms: SiteTerms
     let metrics = Metrics()
+    let hooks: Hooks
     let connections: Connections
     let logger: Logger
 
@@ -20,6 +21,7 @@ struct Appliance: Sendable {
         self.pool = pool
         self.rollout = rollout
         self.logger = logger
+        hooks = Hooks(folder: settings.hooks, logger: logger)
         connections = Connections(limit: settings.limits.connections)
     }
 

@@ -10,6 +10,7 @@ final class Connections: Sendable {
         let channel: any Channel
         var busy = 0
         var since = ContinuousClock.now
+        var whenLeft: (@Sendable () -> Void)?
     }
 
     private let limit: Int
@@ -35,7 +36,22 @@ final class Connections: Sendable {
     }
 
     func closed(_ channel: any Channel) {
-        entries.withLock { $0[ObjectIdentifier(channel)] = nil }
+        let entry = entries.withLock { $0.removeValue(forKey: ObjectIdentifier(channel)) }
+        entry?.whenLeft?()
+    }
+
+    /// The other side sends nothing any more: who only listens is as good as gone.
+    func left(_ channel: any Channel) {
+        entries.withLock { $0[ObjectIdentifier(channel)]?.whenLeft }?()
+    }
+
+    /// Once, where it has left already; else whenever it leaves, until somebody asks for something else.
+    func whenLeft(_ channel: any Channel, _ body: (@Sendable () -> Void)?) {
+        let isThere = entries.withLock { entries in
+            entries[ObjectIdentifier(channel)]?.whenLeft = body
+            return entries[ObjectIdentifier(channel)] != nil
+        }
+        if !isThere { body?() }
     }
 
     /// - Parameter step: 1 when a request began, −1 when its answer ended.
@@ -70,6 +86,11 @@ final class ConnectionHandler: ChannelDuplexHandler, RemovableChannelHandler {
 
     func handlerRemoved(context: ChannelHandlerContext) {
         connections.closed(context.channel)
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent { connections.left(context.channel) }
+        context.fireUserInboundEventTriggered(event)
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {

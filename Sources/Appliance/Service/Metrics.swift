@@ -1,3 +1,5 @@
+import ApplianceConfiguration
+import Engine
 import Glibc
 import ModelFormat
 import Rollout
@@ -43,26 +45,24 @@ final class Metrics: Sendable {
         }
     }
 
-    /// - Parameters:
-    ///   - version: what is live, or nil while warming.
-    ///   - rollout: what happened to patches.
-    ///   - waiting: questions in the queue.
-    ///   - connections: open ones, all listeners together.
-    func text(version: Version?, rollout: RolloutMetrics.Snapshot, precision: String, isa: String, waiting: Int, connections: Int) -> String {
+    func text(_ appliance: Appliance) -> String {
         var text = PrometheusText()
+        let version = appliance.rollout.models.live
         text.gauge("tiankong_ready", "1 when a version answers.", version == nil ? 0 : 1)
         if let version {
             text.begin("tiankong_version_info", "gauge", "The live version.")
             text.line(
                 "tiankong_version_info",
                 [
-                    ("version", "\(version.fingerprint)"), ("release", version.release), ("isa", isa),
-                    ("precision", precision),
+                    ("version", "\(version.fingerprint)"), ("release", version.release), ("isa", appliance.pool.isa.rawValue),
+                    ("precision", appliance.settings.model.precision.rawValue),
                 ], 1)
             text.gauge("tiankong_epoch", "Epoch of the live version.", Double(version.epoch))
         }
-        text.gauge("tiankong_queue_waiting", "Questions that wait for a thread.", Double(waiting))
-        text.gauge("tiankong_connections", "Open connections.", Double(connections))
+        text.gauge("tiankong_queue_waiting", "Questions that wait for a thread.", Double(appliance.pool.waiting))
+        text.gauge("tiankong_queue_limit", "Questions that may wait.", Double(appliance.settings.limits.queue))
+        text.gauge("tiankong_deadline_seconds", "For a question, from its arrival.", appliance.settings.limits.deadline / .seconds(1))
+        text.gauge("tiankong_connections", "Open connections.", Double(appliance.connections.count))
         text.gauge("tiankong_resident_bytes", "Resident memory, shared mappings included.", Double(Self.residentBytes()))
         text.gauge("tiankong_uptime_seconds", "Since the process started.", (.now - started) / .seconds(1))
         let state = state.withLock { $0 }
@@ -80,22 +80,10 @@ final class Metrics: Sendable {
         for (route, histogram) in state.seconds.sorted(by: { $0.key < $1.key }) {
             text.histogram("tiankong_request_seconds", [("route", route)], histogram)
         }
-        Self.add(rollout, to: &text)
+        text.add(appliance.rollout.metrics.snapshot)
+        text.add(appliance.rollout.standing, hooks: appliance.hooks.counts)
+        text.add(appliance.rollout.models)
         return text.text
-    }
-
-    private static func add(_ rollout: RolloutMetrics.Snapshot, to text: inout PrometheusText) {
-        text.begin("tiankong_patches_total", "counter", "Dropped files by how they ended.")
-        for status in ["committed", "refused", "rolled-back", "superseded", "duplicate"] {
-            text.line("tiankong_patches_total", [("status", status)], Double(rollout.patches[status] ?? 0))
-        }
-        text.gauge("tiankong_patches_waiting", "Patches that wait for their base.", Double(rollout.waiting))
-        text.begin("tiankong_intake_seconds", "histogram", "From a patch's last change to merged and synced.")
-        text.histogram("tiankong_intake_seconds", [], rollout.intakes)
-        text.begin("tiankong_swap_seconds", "histogram", "From merged to the first answer by the new version.")
-        text.histogram("tiankong_swap_seconds", [], rollout.swaps)
-        text.begin("tiankong_rollback_seconds", "histogram", "From an order to go back to the exchanged reference.")
-        text.histogram("tiankong_rollback_seconds", [], rollout.rollbacks)
     }
 
     /// The second field of /proc/self/statm (proc_pid_statm(5)), in pages.
@@ -106,45 +94,5 @@ final class Metrics: Sendable {
         guard fgets(&buffer, Int32(buffer.count), file) != nil else { return 0 }
         let fields = buffer.withUnsafeBufferPointer { String(cString: $0.baseAddress!) }.split(separator: " ")
         return (fields.count > 1 ? Int(fields[1]) ?? 0 : 0) * Int(sysconf(Int32(_SC_PAGESIZE)))
-    }
-}
-
-/// Lines of the exposition format.
-struct PrometheusText {
-    private(set) var text = ""
-
-    mutating func begin(_ name: String, _ type: String, _ help: String) {
-        text += "# HELP \(name) \(help)\n# TYPE \(name) \(type)\n"
-    }
-
-    mutating func line(_ name: String, _ labels: [(String, String)], _ value: Double) {
-        let labels = labels.map { "\($0)=\"\(Self.escaped($1))\"" }.joined(separator: ",")
-        let number = value == value.rounded() && abs(value) < 1e15 ? "\(Int(value))" : "\(value)"
-        text += labels.isEmpty ? "\(name) \(number)\n" : "\(name){\(labels)} \(number)\n"
-    }
-
-    mutating func histogram(_ name: String, _ labels: [(String, String)], _ histogram: Histogram) {
-        var below: UInt64 = 0
-        for (bound, count) in zip(histogram.bounds, histogram.buckets) {
-            below += count
-            line(name + "_bucket", labels + [("le", "\(bound)")], Double(below))
-        }
-        line(name + "_bucket", labels + [("le", "+Inf")], Double(histogram.count))
-        line(name + "_sum", labels, histogram.sum)
-        line(name + "_count", labels, Double(histogram.count))
-    }
-
-    mutating func gauge(_ name: String, _ help: String, _ value: Double) {
-        begin(name, "gauge", help)
-        line(name, [], value)
-    }
-
-    mutating func counter(_ name: String, _ help: String, _ value: UInt64) {
-        begin(name, "counter", help)
-        line(name, [], Double(value))
-    }
-
-    private static func escaped(_ value: String) -> String {
-        value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
     }
 }

@@ -25,6 +25,8 @@ enum ErrorCode: String, CaseIterable, Sendable {
     case forbiddenAdmin = "forbidden_admin"
     case unknownVersion = "unknown_version"
     case noSnapshot = "no_snapshot"
+    case nothingToPromote = "nothing_to_promote"
+    case rolledBack = "rolled_back"
     case busy
     case superseded
     case badModel = "bad_model"
@@ -49,7 +51,7 @@ enum ErrorCode: String, CaseIterable, Sendable {
         case .bodyTooLarge: .contentTooLarge
         case .requestTimeout: .requestTimeout
         case .notFound, .unknownVersion: .notFound
-        case .noSnapshot, .superseded: .conflict
+        case .noSnapshot, .superseded, .nothingToPromote, .rolledBack: .conflict
         case .methodNotAllowed: .methodNotAllowed
         case .tooManyRequests: .tooManyRequests
         case .overloaded, .warming, .busy: .serviceUnavailable
@@ -61,7 +63,8 @@ enum ErrorCode: String, CaseIterable, Sendable {
 
     var exit: Exit {
         switch self {
-        case .overloaded, .warming, .busy, .deadlineExceeded, .tooManyRequests, .requestTimeout, .superseded: .tryLater
+        case .overloaded, .warming, .busy, .deadlineExceeded, .tooManyRequests, .requestTimeout, .superseded, .nothingToPromote:
+            .tryLater
         case .noRoom: .cannotCreate
         case .forbiddenOrigin, .forbiddenNetwork, .forbiddenAdmin: .noPermission
         case .internal, .notFound, .methodNotAllowed: .noService
@@ -135,8 +138,10 @@ struct Problem: Error, Explained {
         let code: ErrorCode =
             switch error {
             case .warming: .warming
-            case .busy: .busy
-            case .superseded: .superseded
+            case .busy, .shadow: .busy
+            case .superseded, .takenBack: .superseded
+            case .nothingToPromote: .nothingToPromote
+            case .judged: .rolledBack
             case .store(.unknownVersion), .store(.ambiguous), .chain(.notKept): .unknownVersion
             case .store(.noSnapshot): .noSnapshot
             case _ where error.isForNow: .noRoom

@@ -22,7 +22,7 @@ extension Evidence {
     }
 
     public var latencyJSON: JSON {
-        guard let summary = latency.summary else { return .null }
+        guard let summary = latencySummary ?? latency.summary else { return .null }
         return [
             "p50": milliseconds(LatencyPairs.percentile(50, of: latency.candidate)), "p99": milliseconds(summary.candidateP99),
             "ratio": .real((summary.ratio * 1000).rounded() / 1000),

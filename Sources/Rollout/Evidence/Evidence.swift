@@ -50,7 +50,9 @@ public struct Evidence: Sendable, Equatable {
     public var latency = LatencyPairs()
     public var failures = FailureTest()
     public var liveFailures = FailureTest()
-    public var isShadowComplete = false
+    /// What follows from all latencies is worked out then, once: what is tried is looked at four times a second.
+    public var isShadowComplete = false { didSet { latencySummary = isShadowComplete ? latency.summary : nil } }
+    public private(set) var latencySummary: LatencyPairs.Summary?
     /// Both have the same shape, so the same speed is expected.
     public var isSameShape = true
     /// Milliseconds after which a client is told that there is no answer.
@@ -60,7 +62,11 @@ public struct Evidence: Sendable, Equatable {
 
     /// Since the candidate takes traffic, and of these its present stage.
     public var live = Traffic()
-    public var candidate = Traffic()
+    public var candidate = Traffic() {
+        didSet { candidateFailures.add(answers: candidate.answers - oldValue.answers, failures: candidate.failures - oldValue.failures) }
+    }
+    /// Of live traffic, look by look: of the totals alone, thousands of good answers would outweigh what comes after.
+    public private(set) var candidateFailures = FailureTest()
     public var stage = Traffic()
 
     public init() {}
@@ -193,20 +199,25 @@ extension Evidence {
             recent.sure.add(before.confidence >= 0.5, after.confidence >= 0.5)
             return
         }
+        domains[suite, default: Domain()].add(before, after)
+    }
+}
+
+extension Evidence.Domain {
+    /// In place: a copy would be one of every row so far.
+    fileprivate mutating func add(_ before: ShadowPair.Reply, _ after: ShadowPair.Reply) {
         // A question that fails is one that is not answered rightly.
         func isRight(_ reply: ShadowPair.Reply, _ count: Int) -> Bool { !reply.hasFailed && reply.rank.map { $0 <= count } ?? false }
-        var domain = domains[suite] ?? Domain()
-        domain.first.add(isRight(before, 1), isRight(after, 1))
-        domain.amongThree.add(isRight(before, 3), isRight(after, 3))
+        first.add(isRight(before, 1), isRight(after, 1))
+        amongThree.add(isRight(before, 3), isRight(after, 3))
         if !after.hasFailed {
             func excess(_ reply: ShadowPair.Reply) -> Double { reply.confidence - (isRight(reply, 1) ? 1 : 0) }
-            domain.overconfidence.add(excess(after) - excess(before))
+            overconfidence.add(excess(after) - excess(before))
         }
-        domain.bins.add(after.confidence, isRight: isRight(after, 1))
-        domain.liveBins.add(before.confidence, isRight: isRight(before, 1))
-        if isRight(after, 1) { domain.right += 1 }
-        if isRight(after, 3) { domain.rightAmongThree += 1 }
-        domain.marks.append(isRight(after, 1) ? 2 : isRight(after, 3) ? 1 : 0)
-        domains[suite] = domain
+        bins.add(after.confidence, isRight: isRight(after, 1))
+        liveBins.add(before.confidence, isRight: isRight(before, 1))
+        if isRight(after, 1) { right += 1 }
+        if isRight(after, 3) { rightAmongThree += 1 }
+        marks.append(isRight(after, 1) ? 2 : isRight(after, 3) ? 1 : 0)
     }
 }

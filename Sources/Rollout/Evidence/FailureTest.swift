@@ -32,6 +32,8 @@ public struct FailureTest: Sendable, Equatable {
     private var ratio = 0.0
 
     public mutating func add(answers more: Int, failures failed: Int) {
+        // Counters that began anew have nothing to say.
+        guard more > 0, (0...more).contains(failed) else { return }
         answers += more
         failures += failed
         ratio += Double(failed) * Self.perFailure + Double(more - failed) * Self.perSuccess

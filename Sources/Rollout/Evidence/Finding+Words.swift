@@ -34,8 +34,8 @@ extension Finding {
                 zh: "用时：同题应不超过线上版的 \(LatencyPairs.Summary.tolerated) 倍，实为 \((summary.ratio * 100).rounded() / 100) 倍")
         case .slowest(let summary):
             return Bilingual(
-                "time: expected \(summary.liveBeyond) or so questions beyond \(ms(1.5 * summary.liveP99)), found \(summary.candidateBeyond)",
-                zh: "用时：超过 \(ms(1.5 * summary.liveP99)) 的问题应约为 \(summary.liveBeyond) 个，实为 \(summary.candidateBeyond) 个")
+                "time: expected about as many questions as of the live version (\(summary.liveBeyond)) to take more than \(ms(1.5 * summary.liveP99)) and far longer than the other's, found \(summary.candidateBeyond)",
+                zh: "用时：超过 \(ms(1.5 * summary.liveP99)) 且远慢于对方的问题应与线上版相当（\(summary.liveBeyond) 个），实为 \(summary.candidateBeyond) 个")
         case .beyondDeadline(let p99, let limit):
             return Bilingual(
                 "time: expected 99 of 100 answers within \(ms(limit)), a quarter of the deadline, found \(ms(p99))",
@@ -48,8 +48,8 @@ extension Finding {
             return Bilingual("the trial's process: expected it to answer, found that it \(reason)", zh: "试运行进程：应能作答，实际\(reason)")
         case .tripped(let trip):
             return Bilingual(
-                "failures within a minute: expected at most \(percent(Breaker.rate)) % of answers, found \(trip.failures) of \(trip.answers)",
-                zh: "一分钟内的失败：应不超过回答数的 \(percent(Breaker.rate)) %，实为 \(trip.answers) 次中 \(trip.failures) 次")
+                "failures after the commit: expected at most \(percent(Breaker.rate)) % of answers, found \(trip.failures) of the last \(trip.answers)",
+                zh: "上线后的失败：应不超过回答数的 \(percent(Breaker.rate)) %，实为最近 \(trip.answers) 次中 \(trip.failures) 次")
         case .disapproved(let candidate, let of, let live, let ofLive):
             return Bilingual(
                 "called wrong: expected as rarely as the live version (\(live) of \(ofLive)), found \(candidate) of \(of)",

@@ -41,12 +41,15 @@ public struct PairedCounts: Sendable, Equatable {
 
     public static func smallestDrop(rows: Int, changing: Double) -> Double {
         guard rows > 0 else { return 1 }
-        // d − 1.645·√((changing + d − d²)/n) = tolerated, by bisection: the left side rises with d where it matters.
+        // d − 1.645·√((changing + d − d²)/n) = what is asked of what is found, by bisection: the left side rises with d
+        // where it matters. Asked is more than what is tolerated, and more than chance explains (2.326 standard errors).
+        let share = Double(rows)
         var (low, high) = (tolerated(rows: rows), 1.0)
         for _ in 0..<40 {
             let drop = (low + high) / 2
-            let spread = ((changing + drop - drop * drop) / Double(rows)).squareRoot()
-            if drop - 1.645 * spread >= tolerated(rows: rows) { high = drop } else { low = drop }
+            let spread = ((changing + drop - drop * drop) / share).squareRoot()
+            let asked = max(tolerated(rows: rows), 2.326 * ((changing + drop) / share).squareRoot())
+            if drop - 1.645 * spread >= asked { high = drop } else { low = drop }
         }
         return high
     }
@@ -61,7 +64,10 @@ enum Binomial {
         var sum = 0.0
         for i in k...n {
             let ways = lgamma(Double(n + 1)) - lgamma(Double(i + 1)) - lgamma(Double(n - i + 1))
-            sum += exp(ways + Double(i) * hit + Double(n - i) * miss)
+            let term = exp(ways + Double(i) * hit + Double(n - i) * miss)
+            sum += term
+            // Behind the likeliest one they only fall.
+            if Double(i) > Double(n) * p, term < 1e-12 * sum { break }
         }
         return min(1, sum)
     }

@@ -37,7 +37,7 @@ public enum Finding: Sendable, Equatable {
     case memory(left: Int)
     /// The process that tried it ended, twice.
     case broke(String)
-    /// Within a minute after the commit.
+    /// After the commit.
     case tripped(Breaker.Trip)
     case disapproved(candidate: Int, of: Int, live: Int, ofLive: Int)
 
@@ -96,15 +96,10 @@ extension Verdict {
     }
 
     private static func failing(_ evidence: Evidence) -> [Finding] {
-        var shadow = evidence.failures
-        var findings: [Finding] = []
-        if shadow.outcome == .unacceptable, isExcess(shadow, over: evidence.liveFailures) { findings.append(.failures(shadow)) }
-        shadow = FailureTest()
-        shadow.add(answers: evidence.candidate.answers, failures: evidence.candidate.failures)
         var live = FailureTest()
         live.add(answers: evidence.live.answers, failures: evidence.live.failures)
-        if shadow.outcome == .unacceptable, isExcess(shadow, over: live) { findings.append(.failures(shadow)) }
-        return findings
+        return [(evidence.failures, evidence.liveFailures), (evidence.candidateFailures, live)]
+            .filter { $0.outcome == .unacceptable && isExcess($0, over: $1) }.map { .failures($0.0) }
     }
 
     /// A machine that is too busy fails with every version.
@@ -133,7 +128,7 @@ extension Verdict {
     }
 
     private static func latency(_ evidence: Evidence) -> [Finding] {
-        guard evidence.isShadowComplete, let summary = evidence.latency.summary else { return [] }
+        guard evidence.isShadowComplete, let summary = evidence.latencySummary else { return [] }
         guard evidence.isSameShape else {
             let limit = evidence.deadline * shareOfDeadline
             return summary.candidateP99 > limit ? [.beyondDeadline(p99: summary.candidateP99, limit: limit)] : []
@@ -149,13 +144,14 @@ extension Verdict {
         return findings
     }
 
-    /// Answers that people called wrong, against those of the version before.
+    /// Answers that people called wrong, against those of the version before. It is looked at again with every click,
+    /// for weeks where little is asked, so it takes more than one look would need.
     static func disapproval(candidate: Evidence.Traffic, live: Evidence.Traffic) -> Finding? {
         guard candidate.disapproved >= 5, candidate.answers > 0, live.answers > 0 else { return nil }
         let clicks = candidate.disapproved + live.disapproved
         let share = Double(candidate.answers) / Double(candidate.answers + live.answers)
         guard Double(candidate.disapproved) > 1.5 * share * Double(clicks),
-            Binomial.tail(candidate.disapproved, of: clicks, at: share) <= 0.001
+            Binomial.tail(candidate.disapproved, of: clicks, at: share) <= 0.0001
         else { return nil }
         return .disapproved(candidate: candidate.disapproved, of: candidate.answers, live: live.disapproved, ofLive: live.answers)
     }

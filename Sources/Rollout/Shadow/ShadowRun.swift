@@ -18,14 +18,16 @@ public struct ShadowRun: Sendable {
         for suite in suites {
             for row in suite.rows {
                 if Task.isCancelled { return }
-                let question = Question(
+                var question = Question(
                     row.text, topK: 5, temperature: nil, precision: precision, span: row.span == 1 ? .one : .pieces(row.span))
+                question.isFresh = true
                 if await !take(await pair(question, suite: suite.name, row)) { return }
             }
         }
         for text in recent {
             if Task.isCancelled { return }
-            let question = Question(text, topK: 5, temperature: nil, precision: precision)
+            var question = Question(text, topK: 5, temperature: nil, precision: precision)
+            question.isFresh = true
             let pair = await pair(question, suite: nil, nil)
             // What neither can answer is the question's own fault.
             if pair.live.hasFailed, pair.candidate.hasFailed { continue }

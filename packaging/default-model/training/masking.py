@@ -43,7 +43,9 @@ def choose(rng, mode, pieces, starts, letters, share):
 
 
 def batch(rng, mode, rows, letters, least, most, vocabulary):
-    """Arrays [B, T]: pieces with some hidden, attended; and for the M hidden places their flat index and piece."""
+    """Arrays [B, T]: pieces with some hidden, attended; and for the M hidden places their flat index and piece.
+
+    M is rounded up by places that do not count (piece -100): a kernel is kept for every shape there ever was."""
     T = max(len(pieces) for pieces, _ in rows) + 2
     ids = np.full((len(rows), T), PAD, np.int64)
     where, what = [], []
@@ -58,4 +60,6 @@ def batch(rng, mode, rows, letters, least, most, vocabulary):
                 ids[b, j + 1] = MASK
             elif luck < 0.97:
                 ids[b, j + 1] = int(rng.integers(5, vocabulary))
+    spare = -len(what) % 64
+    where, what = where + [0] * spare, what + [-100] * spare
     return ids, ids != PAD, np.array(where, np.int64), np.array(what, np.int64)

@@ -96,7 +96,7 @@ class Run:
                 group["lr"] = rate_at(self.step, recipe)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        right = (scores.argmax(-1) == what).float().mean().item()
+        right = (scores.argmax(-1) == what)[what >= 0].float().mean().item()
         old = self.kept.get(source.name, (loss.item(), right))
         self.kept[source.name] = (old[0] + 0.05 * (loss.item() - old[0]), old[1] + 0.05 * (right - old[1]))
         self.step += 1
