@@ -148,7 +148,7 @@ let package = Package(
             name: "RolloutTests",
             dependencies: [
                 "Rollout", "Engine", "ModelStore", "PatchFormat", "Signing", "ModelFormat", "Ledger", "Disk", "StrictJSON",
-                "Evaluation", "TestSupport",
+                "Evaluation", "Explain", "TestSupport",
             ],
             swiftSettings: swift),
     ]

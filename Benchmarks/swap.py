@@ -155,7 +155,7 @@ patches, changed, making = make_patches(options.rounds)
 tiankong("import", options.model)
 process = subprocess.Popen(
     [binary, "serve", "--state", str(state), "--socket", sock, "--listen", "none"], stderr=open(work / "log", "w"),
-    env={**os.environ, "TIANKONG_TRUST_ALLOWED_SIGNERS": str(work / "signers"), "TIANKONG_LIMITS_DEADLINE": "30s"})
+    env={**os.environ, "TIANKONG_TRUST_ALLOWED_SIGNERS": str(work / "signers"), "TIANKONG_LIMITS_DEADLINE": "30s", "TIANKONG_ROLLOUT_POLICY": "immediate"})
 while True:
     try:
         if b"ok" in get("/readyz"):

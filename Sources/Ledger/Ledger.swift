@@ -61,19 +61,18 @@ public final class Ledger: Sendable {
         let database = try Database.open(file)
         let found = try database.run("PRAGMA user_version").first?.first?.integer ?? 0
         guard found <= Self.layout else { throw .layout(file: file, expected: Self.layout, found: found) }
-        if found == 0 {
+        // In one step: one that broke off between two would leave tables that no version of ours has.
+        if found < Self.layout {
             try database.transaction { () throws(LedgerError) in
-                try database.run(
-                    """
-                    CREATE TABLE history (
-                        number INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)
-                    """)
-                try database.run(
-                    "CREATE TABLE patches (identity TEXT PRIMARY KEY, ending TEXT, attempts INTEGER NOT NULL DEFAULT 0)")
-            }
-        }
-        if found < 2 {
-            try database.transaction { () throws(LedgerError) in
+                if found == 0 {
+                    try database.run(
+                        """
+                        CREATE TABLE history (
+                            number INTEGER PRIMARY KEY, at TEXT NOT NULL, kind TEXT NOT NULL, body TEXT NOT NULL, hash TEXT NOT NULL)
+                        """)
+                    try database.run(
+                        "CREATE TABLE patches (identity TEXT PRIMARY KEY, ending TEXT, attempts INTEGER NOT NULL DEFAULT 0)")
+                }
                 try database.run("CREATE TABLE dossiers (version TEXT PRIMARY KEY, body TEXT NOT NULL)")
                 try database.run("PRAGMA user_version = \(Self.layout)")
             }

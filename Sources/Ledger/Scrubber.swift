@@ -18,14 +18,14 @@ public enum Scrubber {
 
     public static func scrub(_ text: String) -> Scrubbed {
         // The everyday question has nothing of all this: one look at its bytes says so.
-        guard text.utf8.contains(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: "/") || isDigit($0) || $0 == 0xEF }) else {
+        guard text.utf8.contains(where: { $0 == UInt8(ascii: "@") || $0 == UInt8(ascii: "/") || $0 == UInt8(ascii: ".") || isDigit($0) || $0 == 0xEF }) else {
             return Scrubbed(text: text, found: [])
         }
         var scalars = Array(text.unicodeScalars)
         var found: [(at: Int, kind: Kind)] = []
         var at = 0
         while at < scalars.count {
-            if let end = run(scalars, at), let kind = kind(scalars[at..<end]) {
+            if let end = run(scalars, at), let kind = kind(scalars[at..<end], after: at > 0 ? scalars[at - 1] : nil) {
                 found.append((at, kind))
                 for place in at..<end { scalars[place] = masked(scalars[place]) }
                 at = end
@@ -48,32 +48,37 @@ public enum Scrubber {
         while end < scalars.count {
             if isWordy(scalars[end]) { end += 1; continue }
             // A sign or a blank between two of them, as in 138 1234 5678 and a.b@c.cn.
-            let joins = "@.-_/:+?=&%# ".unicodeScalars.contains(scalars[end]) || scalars[end].value == 0xFF0D || scalars[end].value == 0xFF20
+            let joins = joiners.contains(scalars[end])
             var next = end + 1
-            while joins, next < scalars.count, ":/ ".unicodeScalars.contains(scalars[next]) { next += 1 }
+            while joins, next < scalars.count, next < end + 4, joiners.contains(scalars[next]) { next += 1 }
             guard joins, next < scalars.count, isWordy(scalars[next]) else { break }
-            // Blanks join digits alone: words of a sentence are parted by them.
-            if scalars[end] == " ", !(isDigit(scalars[end - 1]) && isDigit(scalars[next])) { break }
+            // Blanks and brackets join digits alone: words of a sentence are parted by them.
+            if digitJoiners.contains(scalars[end]), !(isDigit(scalars[end - 1]) && isDigit(scalars[next])) { break }
             end = next + 1
         }
         return end
     }
 
-    private static func kind(_ run: ArraySlice<Unicode.Scalar>) -> Kind? {
+    private static func kind(_ run: ArraySlice<Unicode.Scalar>, after before: Unicode.Scalar?) -> Kind? {
         let text = String(String.UnicodeScalarView(run))
         if text.contains("@") || text.unicodeScalars.contains("\u{FF20}") { return .mail }
         if text.contains("://") || text.lowercased().hasPrefix("www.") { return .address }
         let digits = run.count(where: isDigit)
         guard digits > 0 else { return nil }
         if digits >= fewestDigits { return .number }
-        // 京A12345 is a letter and five or six letters and digits; one with four digits and a letter is one too.
+        // 京A12345, 粤B·F0236: a province, a letter, and five or six letters and digits.
         let letters = run.count { !isDigit($0) && isWordy($0) }
-        return digits + letters == run.count && (6...7).contains(run.count) && run.first.map { !isDigit($0) } == true && digits >= 3 ? .plate : nil
+        let isPlate = before.map { provinces.contains($0) } == true && (6...7).contains(digits + letters)
+        return isPlate && run.first.map { !isDigit($0) } == true ? .plate : nil
     }
 
     private static func masked(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
         isDigit(scalar) ? "0" : isWordy(scalar) ? "x" : scalar
     }
+
+    private static let joiners = Set("@.-_/:+?=&%# ()·–—（）\u{3000}\u{FF0D}\u{FF20}\u{FF0E}".unicodeScalars)
+    private static let digitJoiners = Set(" ()–—（）\u{3000}".unicodeScalars)
+    private static let provinces = Set("京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼使".unicodeScalars)
 
     private static func isDigit(_ byte: UInt8) -> Bool { UInt8(ascii: "0")...UInt8(ascii: "9") ~= byte }
     private static func isDigit(_ scalar: Unicode.Scalar) -> Bool {

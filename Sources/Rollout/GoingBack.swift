@@ -28,7 +28,7 @@ extension Rollout {
         if name == nil, let live = models.live, let candidate = models.dropCandidate(byOrder: true) {
             let took = ContinuousClock.now - start
             metrics.change { $0.rollbacks.record(took / .seconds(1)) }
-            await takeBack(by: by, reason: reason)
+            await takeBack(candidate.fingerprint, by: by, reason: reason)
             return WentBack(from: candidate, to: live, took: took)
         }
         if name == nil, let (from, to) = models.goBack() {
@@ -41,8 +41,9 @@ extension Rollout {
     }
 
     /// The trial learns of it at its next look, and says so in receipt and history.
-    private func takeBack(by: String, reason: String?) {
-        takenBack = (by, reason)
+    private func takeBack(_ candidate: Fingerprint, by: String, reason: String?) {
+        // It may have ended meanwhile, and another one begun.
+        if candidate == tried { takenBack = (by, reason) }
         publish()
     }
 

@@ -114,7 +114,7 @@ extension Rollout {
 
     func endTrial(_ ticket: Int) {
         machine.end(ticket)
-        (takenBack, heldReason) = (nil, nil)
+        (takenBack, heldReason, tried) = (nil, nil, nil)
         published.withLock { ($0.evidence, $0.verdict) = (nil, nil) }
     }
 

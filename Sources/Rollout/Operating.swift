@@ -18,6 +18,7 @@ extension Rollout {
     public func hold(by: String, reason: String?) throws(RolloutError) -> JSON {
         do { try store.keepPin(.init(by: by, reason: reason, since: WallClock.timestamp())) } catch { throw .store(error) }
         machine.hold(.init(by: by, reason: reason))
+        heldReason = nil
         record("pinned", orderBody(by, reason))
         publish()
         return rolloutJSON

@@ -83,6 +83,8 @@ public actor Rollout {
     var breaker = Breaker()
     /// An order to take back what is tried, until the trial has heard of it.
     var takenBack: (by: String, reason: String?)?
+    /// The version whose trial this is, from prewarmed to decided.
+    var tried: Fingerprint?
     /// A trial that is under way ends as if it had not begun.
     var isStopping = false
     /// Why the trial stands still, as it was last said.

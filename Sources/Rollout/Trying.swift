@@ -40,7 +40,11 @@ extension Rollout {
         if let knowledge { try warm.check(after: knowledge) }
         steps.add(.prewarm, since: start)
         try stillWanted(errand)
-        if errand.policy == .immediate { return (version, warm) }
+        tried = version.fingerprint
+        if errand.policy == .immediate {
+            try await waitWhileHeld(errand)
+            return (version, warm)
+        }
         do throws(RolloutError) {
             try await prove(version, errand, shadow, &steps)
         } catch {
@@ -48,6 +52,15 @@ extension Rollout {
             throw error
         }
         return (version, warm)
+    }
+
+    /// Somebody wants everything to stay as it is, whatever the policy.
+    private func waitWhileHeld(_ errand: Errand) async throws(RolloutError) {
+        while case .ordered = machine.trial?.hold {
+            publish()
+            try? await Task.sleep(for: Self.beat)
+            try stillWanted(errand)
+        }
     }
 
     private func stillWanted(_ errand: Errand) throws(RolloutError) {

@@ -13,13 +13,14 @@ public struct Version: Sendable {
     /// When it was made ready here, RFC 3339.
     public let since: String
     /// What it did for clients.
-    public let tally = Tally()
+    public let tally: Tally
     private let first = FirstAnswer()
 
     public init(
         fillMask: FillMask, fingerprint: Fingerprint, release: String, epoch: Int, line: Fingerprint,
-        since: String = WallClock.timestamp()
+        since: String = WallClock.timestamp(), tally: Tally = Tally()
     ) {
+        self.tally = tally
         self.fillMask = fillMask
         self.fingerprint = fingerprint
         self.release = release
@@ -46,7 +47,9 @@ public struct Version: Sendable {
         } catch { preconditionFailure("nothing else is thrown above: \(error)") }
         self.init(
             fillMask: fillMask, fingerprint: manifest.fingerprint, release: manifest.release, epoch: manifest.epoch,
-            line: manifest.line)
+            line: manifest.line,
+            // The same version opened anew goes on counting: whoever watches it must not look at numbers that stand still.
+            tally: other.flatMap { $0.fingerprint == manifest.fingerprint ? $0.tally : nil } ?? Tally())
     }
 
     /// A model that is in no store: its fingerprint is taken here.

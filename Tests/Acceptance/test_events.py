@@ -146,6 +146,19 @@ def test_silence_is_filled_so_that_the_dead_are_noticed(service):
         assert 10 < time.monotonic() - before < 20
 
 
+@pytest.mark.long
+def test_who_does_not_read_is_let_go(service):
+    deaf = socket.socket(socket.AF_UNIX)
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    deaf.connect(service.socket)
+    deaf.sendall(b"GET /v1/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    until(lambda: listeners(service) == 2)
+    for _ in range(300):
+        happen(service, "长" * 330)
+    until(lambda: listeners(service) == 1, 50)
+    deaf.close()
+
+
 def test_a_connection_is_listened_on_once(service):
     """Requests behind a stream on the same connection wait; the stream goes on."""
     with Listener(service.socket) as listener:

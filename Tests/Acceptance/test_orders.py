@@ -4,6 +4,7 @@ import json, re, threading, urllib.parse
 import jsonschema, pytest
 
 from dropping import BINARY, TINY, Site, nudged, run, until, wait_receipt
+from test_clients import as_described
 
 CAREFUL = {"TIANKONG_ROLLOUT_POLICY": "careful"}  # waits at its first stage for clients that never come
 
@@ -50,6 +51,9 @@ def test_promote_commits_what_is_tried_at_once(careful):
     assert shown["candidate"] == {"version": patch.target, "release": patch.release, "epoch": patch.epoch, "share": 5}
     assert shown["evidence"]["complete"] and shown["verdict"]["verdict"] in ("promote", "not-enough-evidence")
     assert careful.status()["candidate"]["share"] == 5
+    document = careful.service.unix.get("/openapi.json").json
+    for path in ("/v1/rollout", "/v1/status"):
+        as_described(document, "GET", path, careful.service.unix.get(path))
     told = careful.run("promote", "--reason", "已人工核对", "--json").stdout
     assert json.loads(told)["candidate"]["version"] == patch.target
     wait_receipt(careful.drop / patch.name, "committed", patient=True)
@@ -63,6 +67,10 @@ def test_promote_commits_what_is_tried_at_once(careful):
 def test_where_nothing_is_tried_there_is_nothing_to_promote(site):
     answer = site.service.unix.post("/v1/promote", {})
     assert (answer.status, answer.code) == (409, "nothing_to_promote")
+    document = site.service.unix.get("/openapi.json").json
+    as_described(document, "POST", "/v1/promote", answer)
+    for path in ("/v1/hold", "/v1/resume"):
+        as_described(document, "POST", path, site.service.unix.post(path, {"reason": "看看"}))
     assert site.run("promote", check=False).returncode == 75
     site.stop()
     result = site.run("promote", check=False)

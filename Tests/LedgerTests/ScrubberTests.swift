@@ -10,7 +10,7 @@ struct ScrubberTests {
         ("请打138-1234-5678找我", "请打000-0000-0000找我", [.number]),
         ("+86 138 1234 5678", "+00 000 0000 0000", [.number]),
         ("010-88886666转801", "000-00000000转801", [.number]),
-        ("(010)88886666", "(010)00000000", [.number]),
+        ("(010)88886666", "(000)00000000", [.number]),
         ("400 820 8820", "000 000 0000", [.number]),
         // Identity cards, with X at the end too.
         ("身份证11010519491231002X号", "身份证00000000000000000x号", [.number]),
@@ -32,6 +32,10 @@ struct ScrubberTests {
         ("见www.example.com/1", "见xxx.xxxxxxx.xxx/0", [.address]),
         // Number plates.
         ("京A12345", "京x00000", [.number]), ("粤BF0236", "粤xx0000", [.plate]), ("京AD12345", "京xx00000", [.number]),
+        ("粤B·F0236", "粤x·x0000", [.plate]),
+        // Written as people write them.
+        ("(138)(1234)(5678)", "(000)(0000)(0000)", [.number]), ("138–1234–5678", "000–0000–0000", [.number]),
+        ("看www.zhangsan.cn", "看xxx.xxxxxxxx.xx", [.address]),
         // Several.
         ("13812345678或a@b.cn", "00000000000或x@x.xx", [.number, .mail]),
     ])
@@ -43,7 +47,7 @@ struct ScrubberTests {
 
     @Test("years, prices, quantities, names of things and blanks stay", arguments: [
         "1949年10月1日", "2026年", "原价1999元，现价899元", "99.9元", "3.5%", "110", "第3个", "120人", "1/3", "24小时", "10:30",
-        "[MASK]", "今天天气[MASK][MASK]。", "第[MASK]名", "[MASK]2026[MASK]", "COVID-19", "PD-L1", "C++17", "H1N1", "5G", "B站", "T恤", "4K", "HDMI2.1", "iPhone 15",
+        "[MASK]", "今天天气[MASK][MASK]。", "第[MASK]名", "[MASK]2026[MASK]", "COVID-19", "RTX4090", "ISO9001", "GB2312", "PD-L1", "C++17", "H1N1", "5G", "B站", "T恤", "4K", "HDMI2.1", "iPhone 15",
         "www", "天空", "", " ", "a", "1", "e=mc2", "and/or", "上海/北京", "他说：“好。”", "12 34",
     ])
     func kept(text: String) {

@@ -61,8 +61,12 @@ struct DefectTests {
             try bench.put(second, as: "latest.tkp.zst")
             try? await bench.until("the second live", or: .seconds(5)) { rollout.models.live?.fingerprint == newer.fingerprint }
             #expect(rollout.models.live?.fingerprint == newer.fingerprint)
-            let receipt = try #require(bench.receipt("latest.tkp.zst"))
             let wanted = try identity(second)
+            // The reference first, then history and receipt.
+            try? await bench.until("its receipt", or: .seconds(5)) {
+                bench.receipt("latest.tkp.zst").map { $0["status"]?.string == "committed" && $0["identity"]?.string == wanted } ?? false
+            }
+            let receipt = try #require(bench.receipt("latest.tkp.zst"))
             #expect(receipt["status"]?.string == "committed" && receipt["identity"]?.string == wanted, "\(receipt.serialized)")
         }
         #expect(try bench.ledger.record(of: try identity(first)).ending == .committed)

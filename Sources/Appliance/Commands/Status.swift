@@ -33,7 +33,7 @@ struct Status: AsyncParsableCommand {
         if json { return put(status.indented) }
         let names: [String: String] = [
             "version": "版本", "release": "发布号", "epoch": "序号", "state": "状态", "since": "上线时间", "precision": "精度",
-            "isa": "指令集", "threads": "线程",
+            "isa": "指令集", "threads": "线程", "candidate": "待上线版", "snapshot": "快照", "pinned": "已保持", "terms": "术语",
         ]
         for member in status.members ?? [] {
             let name = say(member.key, zh: names[member.key] ?? member.key)

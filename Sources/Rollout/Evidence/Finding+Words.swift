@@ -48,8 +48,8 @@ extension Finding {
             return Bilingual("the trial's process: expected it to answer, found that it \(reason)", zh: "试运行进程：应能作答，实际\(reason)")
         case .tripped(let trip):
             return Bilingual(
-                "failures after the commit: expected at most \(percent(Breaker.rate)) % of answers, found \(trip.failures) of the last \(trip.answers)",
-                zh: "上线后的失败：应不超过回答数的 \(percent(Breaker.rate)) %，实为最近 \(trip.answers) 次中 \(trip.failures) 次")
+                "failures after the commit: expected at most \(percent(Breaker.rate)) % of the last answers, found \(trip.failures) of \(trip.answers)",
+                zh: "上线后的失败：应不超过最近回答数的 \(percent(Breaker.rate)) %，实为 \(trip.answers) 次中 \(trip.failures) 次")
         case .disapproved(let candidate, let of, let live, let ofLive):
             return Bilingual(
                 "called wrong: expected as rarely as the live version (\(live) of \(ofLive)), found \(candidate) of \(of)",

@@ -43,6 +43,8 @@ public struct LatencyPairs: Sendable, Equatable {
 
     public struct Summary: Sendable, Equatable {
         public let ratio: Double
+        /// The difference of the medians.
+        public let slower: Double
         public let liveP99: Double
         public let candidateP99: Double
         /// Questions that this version alone took long for: beyond one and a half times the live version's 99th
@@ -55,10 +57,13 @@ public struct LatencyPairs: Sendable, Equatable {
     public var summary: Summary? {
         guard count >= Self.fewest else { return nil }
         let p99 = Self.percentile(99, of: live)
-        func isBeyond(_ time: Double, _ other: Double) -> Bool { time > 1.5 * p99 && time > 2.5 * other }
+        func isBeyond(_ time: Double, _ other: Double) -> Bool {
+            time > 1.5 * p99 && time > 2.5 * other && time > other + Summary.unnoticed
+        }
         let pairs = zip(live, candidate)
         return Summary(
-            ratio: Self.percentile(50, of: pairs.map { $1 / max($0, 1e-6) }), liveP99: p99,
+            ratio: Self.percentile(50, of: pairs.map { $1 / max($0, 1e-6) }),
+            slower: Self.percentile(50, of: candidate) - Self.percentile(50, of: live), liveP99: p99,
             candidateP99: Self.percentile(99, of: candidate), liveBeyond: pairs.count { isBeyond($0, $1) },
             candidateBeyond: pairs.count { isBeyond($1, $0) })
     }
@@ -68,12 +73,14 @@ extension LatencyPairs.Summary {
     /// What is slower by less is still the same to a person; a version whose every tensor was learned packs the weights
     /// of a small model twice, and may.
     public static let tolerated = 1.7
+    /// Milliseconds that nobody notices, and that a busy machine adds to a question of a few microseconds as it likes.
+    static let unnoticed = 0.3
     static let certainty = 0.01
     /// How many more than of the live version. Of 1 300 questions one in a hundred is thirteen; seven of these show in
     /// 97 of 100 trials.
     static let fewestMore = 7
 
-    public var isSlower: Bool { ratio >= Self.tolerated }
+    public var isSlower: Bool { ratio >= Self.tolerated && slower > Self.unnoticed }
 
     /// A few questions that take very long do not show in the middle. Each is compared with the same question to the
     /// other version, so long questions are no argument, and what the machine itself does to both cancels out.

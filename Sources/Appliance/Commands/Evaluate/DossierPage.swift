@@ -97,8 +97,10 @@ struct DossierPage {
     }
 
     private static func time(_ at: JSON?) -> String { at?.string.map { ", " + $0.plain } ?? "" }
-    private static func percent(_ value: Double?) -> String { value.map { "\(($0 * 1000).rounded() / 10)%" } ?? "–" }
-    private static func points(_ value: Double?) -> String { value.map { ($0 > 0 ? "+" : "") + "\(($0 * 1000).rounded() / 10)" } ?? "–" }
+    private static func percent(_ value: Double?) -> String { value.map { "\(tenths($0))%" } ?? "–" }
+    private static func points(_ value: Double?) -> String { value.map { (tenths($0) > 0 ? "+" : "") + "\(tenths($0))" } ?? "–" }
+    /// Of a per cent; nobody cares on which side of zero nothing is.
+    private static func tenths(_ share: Double) -> Double { (share * 1000).rounded() / 10 + 0 }
 }
 
 // MARK: - For a terminal
