@@ -156,6 +156,8 @@ public actor Rollout {
         try? disk.makeFolder(settings.drop, mode: 0o775)
         let watch = FolderWatch([settings.drop], others: settings.alsoWatched)
         self.watch = watch
+        // Told to stop before there was anything to be stopped.
+        if isStopping { watch.stop() }
         let care = Task { await upkeep() }
         for await _ in watch.hints {
             settings.look()

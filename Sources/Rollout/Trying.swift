@@ -37,7 +37,8 @@ extension Rollout {
         if errand.policy != .immediate, settings.shadow != nil { shadow = try await shadowBegun(manifest, errand) }
         let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
         let warm = try await Prewarm.run(version)
-        if let knowledge { try warm.check(after: knowledge) }
+        // A patch must not forget what its base knew; an import is another model, which may know other things.
+        if errand.file != nil, let knowledge { try warm.check(after: knowledge) }
         steps.add(.prewarm, since: start)
         try stillWanted(errand)
         tried = version.fingerprint

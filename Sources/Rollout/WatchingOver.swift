@@ -31,7 +31,10 @@ extension Rollout {
     private func look(_ watching: inout Watching) async -> Bool {
         let version = watching.version
         // Somebody went back, or another one was committed: whose watch is another one's.
-        guard models.live?.fingerprint == version.fingerprint, machine.watched(at: now) != nil else { return false }
+        guard models.live?.fingerprint == version.fingerprint, machine.watched(at: now) != nil else {
+            publish()
+            return false
+        }
         let traffic = version.tally.snapshot.traffic
         breaker.add(
             answers: traffic.answers - watching.before.answers, failures: traffic.failures - watching.before.failures, at: now)

@@ -70,6 +70,9 @@ extension Evidence {
         ]
     }
 
-    private func share(_ value: Double) -> JSON { .real((value * 10_000).rounded() / 10_000) }
+    private func share(_ value: Double) -> JSON {
+        let rounded = (value * 10_000).rounded() / 10_000
+        return .real(rounded == 0 ? 0 : rounded)
+    }
     private func milliseconds(_ value: Double) -> JSON { .real((value * 1000).rounded() / 1000) }
 }
