@@ -63,7 +63,13 @@ struct ConfigurationTests {
         }
     }
 
-    @Test("what is not built yet is refused as a value, not as a key", arguments: ["rollout: { policy: normal }"])
+    @Test("every policy is taken", arguments: [Settings.Rollout.Policy.careful, .normal, .immediate])
+    func policies(policy: Settings.Rollout.Policy) throws {
+        #expect(try settings("rollout: { policy: \(policy.rawValue) }").rollout.policy == policy)
+        #expect(Settings().rollout.policy == .normal)
+    }
+
+    @Test("what is not built yet is refused as a value, not as a key", arguments: ["access: { tls: a.pem }"])
     func notBuilt(yaml: String) {
         #expect {
             try settings(yaml)

@@ -263,6 +263,28 @@ struct TryingTests {
         }
     }
 
+    @Test("one that takes twice as long for the same questions stops there")
+    func slow() async throws {
+        try await base()
+        var settings = try settings()
+        settings.shadow = saying { _ in
+            let pairs = (0..<300).map { number in
+                let took = 4 + Double(number % 7) / 10
+                return ShadowEvent.pair(
+                    ShadowPair(
+                        suite: "made", live: .init(rank: 1, confidence: 0.9, milliseconds: took),
+                        candidate: .init(rank: 1, confidence: 0.9, milliseconds: 2 * took), isSame: true, isKept: true))
+            }
+            return [.ready] + pairs + [.complete]
+        }
+        try await bench.serving(settings) { rollout in
+            _ = try await drop()
+            let told = try await bench.wait("a.tkp.zst", for: "rolled-back", "committed")
+            #expect(told["reason"]?.string?.contains("time: expected at most 1.7 times") == true, "\(told.serialized)")
+            #expect(try stages().isEmpty)
+        }
+    }
+
     @Test("the patches of a trainer on this machine are never taken at once")
     func localTrainer() async throws {
         try await base()

@@ -15,6 +15,7 @@ import jieba
 import numpy as np
 
 LATIN = re.compile(r"[a-z0-9]+")
+HEAD = re.compile(r"([一-鿿]{4})：")
 SENTENCES = re.compile(r"[^。！？；!?;]*[。！？；!?;]?")
 
 
@@ -98,6 +99,8 @@ def prepare(task):
     rows = rows_of(data / source["file"])
     if source.get("list"):
         rows = [row.split("\t")[0].strip() for row in rows]
+    if source.get("heads"):
+        rows = sorted({head.group(1) for head in map(HEAD.match, rows) if head})
     first, end = source.get("rows", [0, None])
     rows = rows[first:end]
     rng = np.random.default_rng([recipe["seed"], len(rows)])
@@ -132,7 +135,7 @@ def main():
     for word in rows_of(data / "terms/THUOCL_chengyu.txt"):
         jieba.add_word(word.split("\t")[0].strip(), freq=2000)
     for row in rows_of(data / "corpus/idiom_dict.txt.zst"):
-        head = re.match(r"([一-鿿]{4})：", row)
+        head = HEAD.match(row)
         if head:
             jieba.add_word(head.group(1), freq=2000)
     jieba.initialize()

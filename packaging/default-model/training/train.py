@@ -27,6 +27,8 @@ class Source:
     def __init__(self, folder, source):
         self.name = source.get("name") or Path(source["file"]).name.split(".")[0]
         self.mode, self.weight = source["mask"], source["weight"]
+        # What is to be known by heart comes more often while the rate falls.
+        self.late = source.get("late", self.weight)
         stored = np.load(folder / f"{self.name}.npz")
         pieces, starts, ends = stored["pieces"].astype(np.int64), stored["starts"], stored["ends"]
         firsts = np.concatenate([[0], ends[:-1]])
@@ -55,8 +57,8 @@ class Run:
         self.rank, self.ranks = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
         self.letters = np.array([bool(re.search(r"\w", piece)) for piece in vocabulary])
         self.sources = [Source(data, source) for source in recipe["sources"]]
-        weights = np.array([source.weight for source in self.sources])
-        self.share = weights / weights.sum()
+        self.shares = [np.array(weights) / sum(weights) for weights in (
+            [source.weight for source in self.sources], [source.late for source in self.sources])]
         torch.manual_seed(recipe["seed"])
         self.model = Bert(len(vocabulary), **recipe["shape"])
         if "grown_from" in recipe:
@@ -80,7 +82,8 @@ class Run:
     def one(self):
         recipe, V = self.recipe, len(self.letters)
         rng = np.random.default_rng([recipe["seed"], self.step, self.rank])
-        source = self.sources[rng.choice(len(self.sources), p=self.share)]
+        share = self.shares[self.step >= recipe["decay_from"]]
+        source = self.sources[rng.choice(len(self.sources), p=share)]
         rows = source.draw(rng, recipe["tokens_a_step"] // self.ranks)
         ids, attended, where, what = batch(rng, source.mode, rows, self.letters, recipe["mask"]["least"], recipe["mask"]["most"], V)
         what = torch.from_numpy(what)
