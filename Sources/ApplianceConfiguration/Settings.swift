@@ -44,7 +44,7 @@ public struct Settings: Sendable, Equatable {
     public struct Rollout: Sendable, Equatable {
         public enum Policy: String, Sendable, CaseIterable { case careful, normal, immediate }
         public var policy = Policy.normal
-        /// Per cent of requests, rising, the last one 100.
+        /// Per cent of the clients, rising, the last one 100.
         public var stages = [5, 20, 50, 100]
         public var watchAfterCommit: Duration = .seconds(3600)
         public var suitesEvery: Duration = .seconds(7 * 86400)

@@ -107,6 +107,17 @@ public final class Ledger: Sendable {
         }
     }
 
+    /// The newest lines of these kinds, oldest first.
+    public func lines(ofKinds kinds: [String], newest limit: Int) throws(LedgerError) -> [Line] {
+        try locked { database throws(LedgerError) in
+            try database.run(
+                "SELECT number, at, kind, body, hash FROM history WHERE kind IN (\(kinds.map { _ in "?" }.joined(separator: ", "))) "
+                    + "ORDER BY number DESC LIMIT ?",
+                kinds.map { .text($0) } + [.integer(limit)]
+            ).map(Line.init)
+        }.reversed()
+    }
+
     /// Whether the history has such a line already.
     public func has(_ kind: String, _ body: JSON) throws(LedgerError) -> Bool {
         try locked { database throws(LedgerError) in

@@ -75,13 +75,24 @@ struct Book {
         return (try? ledger.dossier(of: version)) ?? nil
     }
 
-    mutating func keepDossier(of version: String, _ body: JSON) {
+    /// Nothing is written where what is there cannot be read: it would be lost.
+    mutating func changeDossier(of version: String, _ change: (inout [JSON.Member]) -> Void) {
         do throws(RolloutError) {
             let ledger = try opened()
-            do { try ledger.keepDossier(of: version, body) } catch { throw .ledger(error) }
+            do throws(LedgerError) {
+                var members = try ledger.dossier(of: version)?.members ?? []
+                change(&members)
+                try ledger.keepDossier(of: version, .object(members))
+            } catch { throw .ledger(error) }
         } catch {
             note(.warning, "a dossier is not written", [("version", version), ("reason", error.message.en)])
         }
+    }
+
+    /// The newest lines that say what answers, oldest first.
+    mutating func changesOfLive() -> [Ledger.Line] {
+        guard let ledger = try? opened() else { return [] }
+        return (try? ledger.lines(ofKinds: Dossier.kinds, newest: 1000)) ?? []
     }
 
     /// Of the newest line.

@@ -6,7 +6,7 @@ public import StrictJSON
 
 /// What this appliance found out about its versions: kept in the ledger, beside what was signed.
 extension Rollout {
-    private static let mostVerdicts = 20
+    private static let mostEntries = 20
 
     func addVerdict(_ verdict: Verdict, at phase: String, to version: Fingerprint) {
         metrics.change { $0.verdicts[verdict.word, default: 0] += 1 }
@@ -23,21 +23,22 @@ extension Rollout {
 
     /// Figures of both in the shadow.
     func keepFigures(of version: Version, _ evidence: Evidence, against live: Version) {
-        var members = book.dossier(of: "\(version.fingerprint)")?.members ?? []
-        members.removeAll { ["measured", "figures", "latency_ms", "marks"].contains($0.key) }
-        members += [
-            .init("measured", .string(WallClock.timestamp())), .init("figures", evidence.figures(against: live.release)),
-            .init("latency_ms", evidence.latencyJSON), .init("marks", evidence.marksJSON),
-        ]
-        book.keepDossier(of: "\(version.fingerprint)", .object(members))
+        book.changeDossier(of: "\(version.fingerprint)") { members in
+            members.removeAll { ["measured", "figures", "latency_ms", "marks"].contains($0.key) }
+            members += [
+                .init("measured", .string(WallClock.timestamp())), .init("figures", evidence.figures(against: live.release)),
+                .init("latency_ms", evidence.latencyJSON), .init("marks", evidence.marksJSON),
+            ]
+        }
     }
 
-    private func add(_ entry: JSON, to key: String, of version: Fingerprint) {
-        var members = book.dossier(of: "\(version)")?.members ?? []
-        let before = members.first { $0.key == key }?.value.elements ?? []
-        members.removeAll { $0.key == key }
-        members.append(.init(key, .array(Array((before + [entry]).suffix(Self.mostVerdicts)))))
-        book.keepDossier(of: "\(version)", .object(members))
+    /// - Parameter thinning: what becomes of the entries before it.
+    func add(_ entry: JSON, to key: String, of version: Fingerprint, thinning: (JSON) -> JSON = { $0 }) {
+        book.changeDossier(of: "\(version)") { members in
+            let before = (members.first { $0.key == key }?.value.elements ?? []).map(thinning)
+            members.removeAll { $0.key == key }
+            members.append(.init(key, .array(Array((before + [entry]).suffix(Self.mostEntries)))))
+        }
     }
 
     /// `/v1/versions/{v}/dossier`: what was signed, then what was found out here.
@@ -46,7 +47,7 @@ extension Rollout {
     public func dossierJSON(of name: String) throws(RolloutError) -> JSON {
         let manifest: VersionManifest
         do { manifest = try store.manifest(named: name) } catch { throw .store(error) }
-        let lines = (try? book.lines(after: 0, limit: 100_000)) ?? []
+        let lines = book.changesOfLive()
         return Dossier(manifest, own: book.dossier(of: "\(manifest.fingerprint)"), history: lines).json
     }
 }
@@ -78,13 +79,14 @@ public struct Dossier: Sendable {
         json = .object(members)
     }
 
+    /// Of lines that say what answers.
+    public static let kinds = ["started", "recovered", "committed", "imported", "rolled-back"]
+
     /// From when to when it answered, as the history has it.
     private static func periods(_ version: Fingerprint, _ history: [Ledger.Line]) -> JSON {
         var periods: [(from: String, to: String?)] = []
-        for line in history where ["started", "recovered", "committed", "imported", "rolled-back"].contains(line.kind) {
+        for line in history where kinds.contains(line.kind) {
             let body = try? JSON(parsing: Array(line.body.utf8))
-            // A candidate that was not kept never was the live version.
-            if line.kind == "rolled-back", body?["file"] != nil { continue }
             let now = body?["to"]?.string ?? body?["version"]?.string
             let isLive = periods.last.map { $0.to == nil } ?? false
             if now == "\(version)" {

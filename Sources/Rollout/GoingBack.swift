@@ -15,7 +15,8 @@ extension Rollout {
         public let took: Duration
     }
 
-    /// Takes back what is tried, where a candidate takes traffic; else goes back to the snapshot, or to any kept version (`packaged`: the one inside the binary).
+    /// The operator's order. Takes back what is tried, where a candidate takes traffic; else goes back to the snapshot, or
+    /// to any kept version (`packaged`: the one inside the binary).
     ///
     /// The snapshot is mapped and ready, so going back to it is the exchange of a reference, done before anything else
     /// and without waiting for anything: disk, history and receipts follow, and whatever runs is superseded.
@@ -40,11 +41,26 @@ extension Rollout {
         return try await goBackByLoading(name, reason: reason, by: by)
     }
 
-    /// The trial learns of it at its next look, and says so in receipt and history.
+    /// The end is recorded at once, or a restart would try it again; receipt and history follow when the trial learns of
+    /// it at its next look.
     private func takeBack(_ candidate: Fingerprint, by: String, reason: String?) {
         // It may have ended meanwhile, and another one begun.
-        if candidate == tried { takenBack = (by, reason) }
+        guard candidate == tried, let subject = machine.trial?.subject else { return publish() }
+        takenBack = (by, reason)
+        if let known = dropped[subject]?.known { book.end("\(known.identity)", as: .rolledBack) }
         publish()
+    }
+
+    /// What the appliance decides, and signed orders: the live version is left for the snapshot, whatever is tried.
+    ///
+    /// - Returns: nil where there is no snapshot in memory.
+    func leaveLive(reason: String?, by: String) -> WentBack? {
+        let start = ContinuousClock.now
+        guard let (from, to) = models.goBack() else { return nil }
+        let took = ContinuousClock.now - start
+        metrics.change { $0.rollbacks.record(took / .seconds(1)) }
+        settle(from: from, to: to, by: by, reason: reason)
+        return WentBack(from: from, to: to, took: took)
     }
 
     /// The disk follows the reference. Needs no space: two names are exchanged.
@@ -72,11 +88,13 @@ extension Rollout {
         }
     }
 
-    private func goBackByLoading(_ name: String?, reason: String?, by: String) async throws(RolloutError) -> WentBack {
+    func goBackByLoading(_ name: String?, reason: String?, by: String) async throws(RolloutError) -> WentBack {
         guard let from = models.live else { throw .warming }
         let target = try await target(name)
+        // From here on nothing that is tried can become live.
+        if machine.trial != nil { endTried(by: by, reason: reason) }
         guard target.fingerprint != from.fingerprint else { return WentBack(from: from, to: from, took: .zero) }
-        return try await go(to: target, from: from, reason: reason, by: by)
+        return try await go(to: target, reason: reason, by: by)
     }
 
     private func target(_ name: String?) async throws(RolloutError) -> VersionManifest {
@@ -94,14 +112,20 @@ extension Rollout {
         return try await keepPackaged()
     }
 
-    private func go(
-        to manifest: VersionManifest, from: Version, reason: String?, by: String
-    ) async throws(RolloutError) -> WentBack {
+    private func endTried(by: String, reason: String?) {
+        if let candidate = models.dropCandidate(byOrder: true) {
+            takeBack(candidate.fingerprint, by: by, reason: reason)
+        } else {
+            _ = machine.supersede()
+        }
+    }
+
+    private func go(to manifest: VersionManifest, reason: String?, by: String) async throws(RolloutError) -> WentBack {
         await store.keepPacked(manifest, isa: pool.isa, on: .pool)
         let version = try Version(manifest, in: store, pool: pool, sharing: models.live)
         do { _ = try await version.fillMask.answer(Question("[MASK]")) } catch { throw .engine(error) }
         let start = ContinuousClock.now
-        models.go(to: version, snapshot: nil)
+        guard let from = models.go(to: version, snapshot: nil) else { throw .warming }
         let took = ContinuousClock.now - start
         metrics.change { $0.rollbacks.record(took / .seconds(1)) }
         settle(from: from, to: version, by: by, reason: reason)
@@ -147,9 +171,7 @@ extension Rollout {
             if machine.supersede() != nil { note(.warning, "an order beats what ran", [("file", name)]) }
             if from?.fingerprint != to {
                 let by = "order of \(known.signer ?? "nobody")"
-                if models.snapshot?.fingerprint == to {
-                    _ = try await goBack(reason: reason, by: by)
-                } else {
+                if models.snapshot?.fingerprint != to || leaveLive(reason: reason, by: by) == nil {
                     _ = try await goBack(to: "\(to)", reason: reason, by: by)
                 }
             }

@@ -15,7 +15,7 @@ extension Rollout {
     /// - Returns: the version as lists have it.
     public func importFolder(_ path: String, release: String?, policy: Policy? = nil) async throws(RolloutError) -> JSON {
         guard let live = models.live else { throw .warming }
-        guard let ticket = machine.begin(path, at: now) else {
+        guard let ticket = beginTrial(path) else {
             throw .busy(with: machine.trial?.subject ?? machine.pin.map { "a pin by \($0.by)" } ?? "another one")
         }
         defer {
@@ -47,7 +47,6 @@ extension Rollout {
                 .init("from", .string("\(live.fingerprint)")), .init("to", .string("\(version.fingerprint)")),
                 .init("release", .string(version.release)),
             ])
-        retain()
         return manifest.listed(role: "live")
     }
 

@@ -49,7 +49,7 @@ extension Rollout {
                     rules = admission(live)
                     continue
                 }
-                guard let ticket = machine.begin(name, at: now) else { continue }
+                guard let ticket = beginTrial(name) else { continue }
                 change(name) { $0.isInTrial = true }
                 Task { await takeIn(name, known, ticket) }
             }
@@ -112,9 +112,22 @@ extension Rollout {
         wake()
     }
 
+    func beginTrial(_ subject: String) -> Int? {
+        guard let ticket = machine.begin(subject, at: now) else { return nil }
+        clearTrial()
+        return ticket
+    }
+
+    /// Of one that was superseded, nothing is left to end: another one may have begun.
     func endTrial(_ ticket: Int) {
+        guard machine.isCurrent(ticket) else { return }
+        retain()
         machine.end(ticket)
-        (takenBack, heldReason, tried) = (nil, nil, nil)
+        clearTrial()
+    }
+
+    private func clearTrial() {
+        (takenBack, heldReason, tried, breaks) = (nil, nil, nil, 0)
         published.withLock { ($0.evidence, $0.verdict) = (nil, nil) }
     }
 
@@ -151,7 +164,6 @@ extension Rollout {
         knowledge = warm
         watchOver(version, name)
         committed(name, file, known, steps, from: live)
-        retain()
     }
 
     /// Wall-clock time since the file last changed, as its file system has it.
@@ -290,7 +302,7 @@ extension Rollout {
     }
 
     func retain() {
-        let safe = Set([models.live?.fingerprint, models.snapshot?.fingerprint].compactMap { $0 })
+        let safe = Set([models.live?.fingerprint, models.snapshot?.fingerprint, models.candidate?.fingerprint].compactMap { $0 })
         do {
             for version in try store.retain(settings.kept, beside: safe) {
                 record(
@@ -316,7 +328,7 @@ extension Rollout {
         _ name: String, _ before: DroppedFile?, _ known: DroppedFile.Known, _ error: RolloutError, staged: String?
     ) {
         // Nothing of a trial survives a restart, and a stop on purpose is no attempt that failed.
-        if isStopping { return book.forgetAttempts(of: "\(known.identity)") }
+        if isStopping, !error.isRollback { return book.forgetAttempts(of: "\(known.identity)") }
         // A file that may still be being written is looked into again before anything is said of it.
         if error.isOfBytes {
             book.forgetAttempts(of: "\(known.identity)")
@@ -359,7 +371,12 @@ extension Rollout {
     /// The history's line of a candidate that was not kept, with the numbers that decided.
     private func rolledBack(_ known: DroppedFile.Known, _ file: DroppedFile, _ error: RolloutError) {
         book.end("\(known.identity)", as: .rolledBack)
-        var body = history(of: file)
+        // As in every such line: from what was left to what answers.
+        var body = history(of: file).filter { !["from", "to"].contains($0.key) }
+        body += [
+            .init("from", (file.receipt.claim?.target).map { .string("\($0)") } ?? .null),
+            .init("to", file.receipt.from.map { .string("\($0)") } ?? .null),
+        ]
         if case .takenBack(let by, _) = error { body.append(.init("by", .string(by))) } else { body.append(.init("by", "verdict")) }
         body.append(.init("reason", .string(error.message.en)))
         if case .judged(let findings) = error {

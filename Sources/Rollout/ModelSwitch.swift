@@ -21,6 +21,8 @@ public final class ModelSwitch: Sendable {
         var share: Share
     }
     private let state = Mutex(State())
+    /// Nobody can work out beforehand which version they will get.
+    private let salt = String(UInt64.random(in: .min ... .max), radix: 36)
 
     public init() {}
 
@@ -45,7 +47,7 @@ public final class ModelSwitch: Sendable {
             guard state.generation == generation else { return false }
             let before = state.candidate.flatMap { $0.version.fingerprint == version.fingerprint ? $0.share.percent : nil } ?? 0
             state.candidate = Candidate(
-                version: version, share: Share(percent: max(before, percent), salt: version.fingerprint.description))
+                version: version, share: Share(percent: max(before, percent), salt: version.fingerprint.description + salt))
             return true
         }
     }
@@ -95,10 +97,15 @@ public final class ModelSwitch: Sendable {
     }
 
     /// Any other version goes live by order.
-    package func go(to version: Version, snapshot: Version?) {
+    ///
+    /// - Returns: what was live.
+    @discardableResult
+    package func go(to version: Version, snapshot: Version?) -> Version? {
         state.withLock { state in
+            let before = state.live
+            defer { state.generation += 1 }
             (state.live, state.snapshot, state.candidate) = (version, snapshot, nil)
-            state.generation += 1
+            return before
         }
     }
 
@@ -115,6 +122,9 @@ public final class ModelSwitch: Sendable {
         state.withLock { state in
             if state.live?.fingerprint == version.fingerprint { state.live = version }
             if state.snapshot?.fingerprint == version.fingerprint { state.snapshot = version }
+            if let candidate = state.candidate, candidate.version.fingerprint == version.fingerprint {
+                state.candidate = Candidate(version: version, share: candidate.share)
+            }
         }
     }
 

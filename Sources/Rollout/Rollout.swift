@@ -83,6 +83,10 @@ public actor Rollout {
     var breaker = Breaker()
     /// An order to take back what is tried, until the trial has heard of it.
     var takenBack: (by: String, reason: String?)?
+    /// How often the trial's process ended without having said everything.
+    var breaks = 0
+    /// When the suites were last begun by the clock.
+    var suitesBegun: Duration?
     /// The version whose trial this is, from prewarmed to decided.
     var tried: Fingerprint?
     /// A trial that is under way ends as if it had not begun.
@@ -172,6 +176,10 @@ public actor Rollout {
     /// Ends `run`. The version has been stopped on purpose: its start was a good one.
     public func stop() {
         isStopping = true
+        // Nothing of a trial survives, and a stop on purpose is no attempt that failed.
+        if let subject = machine.trial?.subject, let known = dropped[subject]?.known, takenBack == nil {
+            book.forgetAttempts(of: "\(known.identity)")
+        }
         watch?.stop()
         events.close()
         try? store.forgetAttempts()

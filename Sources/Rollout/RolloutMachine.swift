@@ -11,7 +11,7 @@
 /// |---|---|---|
 /// | an order to go back, the operator's or a signed one | anything | the order: what runs is superseded, and whatever it says afterwards falls on deaf ears, for its ticket is not the current one any more |
 /// | the operator's promote | a verdict that is not there yet | promote |
-/// | the operator's promote | a verdict to roll back that is | the verdict: the trial has ended, there is nothing to promote |
+/// | the operator's promote | a verdict to roll back that is | the verdict: what speaks against it is not missing |
 /// | the operator's hold | a verdict to promote | hold |
 /// | the operator's hold | a verdict to roll back | the verdict: holding still is no reason to go on failing |
 /// | promote | hold | the later one |
@@ -107,8 +107,8 @@ public struct RolloutMachine: Sendable, Equatable {
     /// What follows from the verdict of now.
     public mutating func advance(_ ticket: Int, _ verdict: Verdict, at now: Duration) -> Step {
         guard isCurrent(ticket), let trial, trial.phase >= .shadow else { return .stay }
-        if trial.isPromoted { return .commit }
         if case .rollBack(let findings) = verdict { return .rollBack(findings) }
+        if trial.isPromoted { return .commit }
         if case .ordered = trial.hold { return .stay }
         if trial.phase == .canary, now - trial.since < dwell { return .stay }
         switch verdict {

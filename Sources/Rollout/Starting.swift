@@ -158,8 +158,8 @@ extension Rollout {
             self.record(
                 ending.rawValue,
                 [
-                    .init("version", .string("\(manifest.fingerprint)")), .init("release", .string(manifest.release)),
-                    .init("identity", .string("\(patch.identity)")), .init("recovered", true),
+                    .init(ending == .rolledBack ? "from" : "version", .string("\(manifest.fingerprint)")),
+                    .init("release", .string(manifest.release)), .init("identity", .string("\(patch.identity)")), .init("recovered", true),
                 ])
         }
         mend(current, .committed)

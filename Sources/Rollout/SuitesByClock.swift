@@ -7,6 +7,8 @@ import StrictJSON
 extension Rollout {
     /// How long the first look waits after a start: users come first.
     private static let firstLook: Duration = .seconds(60)
+    /// How often at most, whatever happens.
+    private static let atMost: Duration = .seconds(3600)
 
     func runSuitesByClock() async {
         let first = min(Self.firstLook, settings.suitesEvery)
@@ -24,6 +26,9 @@ extension Rollout {
     /// nil: now.
     private func untilSuites() -> Duration? {
         guard machine.trial == nil, let live = models.live else { return .seconds(10) }
+        // What broke off has written nothing down; it must not begin again at once and for ever.
+        let pause = min(Self.atMost, settings.suitesEvery)
+        if let suitesBegun, now - suitesBegun < pause { return pause - (now - suitesBegun) }
         let last = suitesRun(of: live.fingerprint).flatMap { $0["at"]?.string }.flatMap(WallClock.seconds(of:))
         guard let last else { return nil }
         let due = settings.suitesEvery - .seconds(max(0, WallClock.seconds - last))
@@ -34,6 +39,7 @@ extension Rollout {
 
     private func runSuites() async {
         guard let live = models.live else { return }
+        suitesBegun = now
         let order = ShadowOrder(live: live.fingerprint, candidate: live.fingerprint, recent: [])
         let stream = settings.shadow?(order)
             ?? ShadowRun(live: live, candidate: live, precision: settings.precision).events(settings.suites(), recent: [])
@@ -50,28 +56,18 @@ extension Rollout {
                 record("suites", [.init("version", .string("\(live.fingerprint)")), .init("reason", .string(reason))])
             }
         }
-        guard models.live?.fingerprint == live.fingerprint, !evidence.domains.isEmpty else { return }
+        guard models.live?.fingerprint == live.fingerprint, evidence.isShadowComplete, !evidence.domains.isEmpty else { return }
         keepSuites(evidence, of: live)
     }
 
     private func keepSuites(_ evidence: Evidence, of live: Version) {
         let before = suitesRun(of: live.fingerprint)?["marks"] ?? book.dossier(of: "\(live.fingerprint)")?["marks"]
         let drift = Self.drift(from: before, to: evidence)
-        // What broke off has answered nothing: it is due again after a while, and not at once.
-        let figures: JSON = .object(
-            evidence.domains.sorted { $0.key < $1.key }.map { name, domain in
-                let rows = Double(max(1, domain.first.rows))
-                return .init(
-                    name,
-                    [
-                        "rows": .integer(Int64(domain.first.rows)), "top1": .real(Double(domain.right) / rows),
-                        "top3": .real(Double(domain.rightAmongThree) / rows), "ece": .real(domain.bins.error),
-                    ])
-            })
-        addSuites(
-            ["at": .string(WallClock.timestamp()), "complete": .bool(evidence.isShadowComplete), "figures": figures,
-                "marks": evidence.marksJSON], of: live.fingerprint)
-        guard evidence.isShadowComplete else { return }
+        let figures = evidence.figures(against: nil)
+        // Row by row only of the newest: it is what the next one is compared with.
+        add(
+            ["at": .string(WallClock.timestamp()), "figures": figures, "marks": evidence.marksJSON], to: "suites",
+            of: live.fingerprint, thinning: { .object(($0.members ?? []).filter { $0.key != "marks" }) })
         record(
             "suites",
             [
@@ -81,17 +77,6 @@ extension Rollout {
         if !drift.isEmpty {
             note(.warning, "the live version answers its suites otherwise than before", [("suites", drift.joined(separator: ", "))])
         }
-    }
-
-    private func addSuites(_ run: JSON, of version: Fingerprint) {
-        var members = book.dossier(of: "\(version)")?.members ?? []
-        let runs = (members.first { $0.key == "suites" }?.value.elements ?? []).map { run in
-            // Row by row only of the newest: it is what the next one is compared with.
-            JSON.object((run.members ?? []).filter { $0.key != "marks" })
-        }
-        members.removeAll { $0.key == "suites" }
-        members.append(.init("suites", .array(Array((runs + [run]).suffix(20)))))
-        book.keepDossier(of: "\(version)", .object(members))
     }
 
     /// Suites whose rows are answered otherwise in more than chance explains, either way.

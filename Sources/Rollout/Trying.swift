@@ -67,7 +67,7 @@ extension Rollout {
     private func stillWanted(_ errand: Errand) throws(RolloutError) {
         if let back = takenBack { throw .takenBack(by: back.by, reason: back.reason) }
         guard !isStopping else { throw .superseded(by: "the end of the process") }
-        guard machine.isCurrent(errand.ticket) else { throw .superseded(by: "an order to go back") }
+        guard machine.isCurrent(errand.ticket), models.generation == errand.generation else { throw .superseded(by: "an order to go back") }
     }
 
     private func prove(
@@ -90,10 +90,14 @@ extension Rollout {
     // MARK: - Shadow
 
     /// A process that has opened both versions.
-    private func shadowBegun(_ manifest: VersionManifest, _ errand: Errand) async throws(RolloutError) -> AsyncStream<ShadowEvent>.Iterator? {
+    ///
+    /// - Parameter reason: why the one before it ended.
+    private func shadowBegun(
+        _ manifest: VersionManifest, _ errand: Errand, after reason: String = ""
+    ) async throws(RolloutError) -> AsyncStream<ShadowEvent>.Iterator? {
         guard let cast = settings.shadow else { return nil }
-        var reason = ""
-        for _ in 0..<Self.mostBreaks {
+        var reason = reason
+        while breaks < Self.mostBreaks {
             var iterator = cast(.init(live: errand.live.fingerprint, candidate: manifest.fingerprint, recent: recent.texts))
                 .makeAsyncIterator()
             let first = await iterator.next(isolation: self)
@@ -104,6 +108,7 @@ extension Rollout {
             case .broke(let why): reason = why
             case .pair, .complete, nil: reason = "ended before it began"
             }
+            breaks += 1
         }
         throw .judged([.broke(reason)])
     }
@@ -114,19 +119,18 @@ extension Rollout {
         var iterator = begun ?? ShadowRun(live: errand.live, candidate: version, precision: settings.precision)
             .events(settings.suites(), recent: recent.texts).makeAsyncIterator()
         let fresh = evidence
-        var breaks = 0
         while true {
             let event = await iterator.next(isolation: self)
             try stillWanted(errand)
-            if machine.trial?.isPromoted == true { return }
             switch event {
             case .pair(let pair):
                 evidence.add(pair)
                 metrics.change { $0.add(pair) }
                 if evidence.failures.answers.isMultiple(of: 32) {
                     show(evidence, .ofShadow(evidence))
-                    if case .rollBack(let findings) = Verdict.ofShadow(evidence) { throw .judged(findings) }
+                    if case .rollBack(let findings) = Verdict.ofShadow(evidence) { throw judged(findings) }
                 }
+                if machine.trial?.isPromoted == true { return }
             case .ready: break
             case .complete:
                 evidence.isShadowComplete = true
@@ -137,12 +141,20 @@ extension Rollout {
                 var reason = "ended early"
                 if case .broke(let why) = event { reason = why }
                 note(.warning, "the trial's process ended", [("reason", reason)])
-                guard breaks < Self.mostBreaks, let manifest = kept[version.fingerprint] ?? (try? store.manifest(of: version.fingerprint)),
-                    let again = try await shadowBegun(manifest, errand)
+                guard let manifest = kept[version.fingerprint] ?? (try? store.manifest(of: version.fingerprint)),
+                    let again = try await shadowBegun(manifest, errand, after: reason)
                 else { throw .judged([.broke(reason)]) }
                 (iterator, evidence) = (again, fresh)
             }
         }
+    }
+
+    /// What is missing on this machine may be there later; everything else speaks against the candidate.
+    private func judged(_ findings: [Finding]) -> RolloutError {
+        for case .memory(let left) in findings where findings.count == 1 {
+            return .store(.noMemory(needed: Verdict.memoryWanted, available: left))
+        }
+        return .judged(findings)
     }
 
     // MARK: - Stages
@@ -166,7 +178,7 @@ extension Rollout {
                 stageStart = version.tally.snapshot.traffic
                 sayStage(percent, evidence, errand, steps)
             case .commit: return
-            case .rollBack(let findings): throw .judged(findings)
+            case .rollBack(let findings): throw judged(findings)
             }
             try? await Task.sleep(for: min(Self.beat, max(settings.dwell / 4, .milliseconds(5))))
             try stillWanted(errand)
@@ -209,13 +221,17 @@ extension Rollout {
         let verdict = Verdict.ofShadow(evidence)
         show(evidence, verdict)
         keepFigures(of: version, evidence, against: errand.live)
-        addVerdict(verdict, at: "shadow", to: version.fingerprint)
+        // One against it is said with what follows from it.
+        if case .rollBack = verdict {} else { addVerdict(verdict, at: "shadow", to: version.fingerprint) }
         record(
             "shadowed",
             subject(errand) + [.init("to", .string("\(version.fingerprint)")), .init("verdict", verdict.json), .init("evidence", evidence.json)])
     }
 
     private func sayStage(_ percent: Int, _ evidence: Evidence, _ errand: Errand, _ steps: Steps) {
+        heldReason = nil
+        // Whatever ends the process from here on had every chance to before: a stage may last for weeks.
+        if let (name, _) = errand.file, let known = dropped[name]?.known { book.forgetAttempts(of: "\(known.identity)") }
         record("stage", subject(errand) + [.init("percent", .integer(Int64(percent))), .init("traffic", evidence.traffic)])
         note(.info, "stage", [("subject", machine.trial?.subject ?? ""), ("percent", "\(percent)")])
         told(.canary, "\(percent) % of the clients", errand, steps)

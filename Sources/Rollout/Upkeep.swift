@@ -13,7 +13,7 @@ extension Rollout {
         publish()
         wake()
         // After a start too: what was committed an hour ago may have been so just before it.
-        if let live = models.live, models.snapshot != nil { watchOver(live, live.release) }
+        if let live = models.live, models.snapshot != nil, machine.watched(at: now) == nil { watchOver(live, live.release) }
         let care = [Task { await keepMemoryLow() }, Task { await runSuitesByClock() }]
         defer { for task in care { task.cancel() } }
         try? await Task.sleep(for: .seconds(2))
@@ -85,7 +85,7 @@ extension Rollout {
         note(.error, "packed anew", [("version", manifest.release), ("tensor", found[0].tensor.name)])
         await store.keepPacked(manifest, isa: isa, on: .background)
         // Files are shared: whoever else has the old ones mapped gets the new ones too.
-        for open in [models.live, models.snapshot] {
+        for open in [models.live, models.snapshot, models.candidate] {
             guard let open, let manifest = kept[open.fingerprint],
                 let version = try? Version(manifest, in: store, pool: pool, sharing: open)
             else { continue }
@@ -95,7 +95,8 @@ extension Rollout {
 
     private func leaveDamagedLive() async {
         do throws(RolloutError) {
-            _ = try await goBack(reason: "its files are damaged", by: "scrub")
+            if leaveLive(reason: "its files are damaged", by: "scrub") != nil { return }
+            _ = try await goBackByLoading(nil, reason: "its files are damaged", by: "scrub")
         } catch {
             // No snapshot: the packaged model.
             do throws(RolloutError) {

@@ -11,7 +11,7 @@ extension Rollout {
         breaker = Breaker()
         machine.watch(subject, until: now + settings.watchAfterCommit)
         let weak = WeakRollout(self)
-        let watching = Watching(version: version, start: version.tally.snapshot.traffic)
+        let watching = Watching(version)
         Task {
             var watching = watching
             // Held for a look at a time: a watch of an hour must not keep a rollout that has stopped.
@@ -20,22 +20,27 @@ extension Rollout {
     }
 
     private struct Watching: Sendable {
-        let version: Version
+        /// Not the version itself: it may be opened anew meanwhile, and an hour is long.
+        let version: Fingerprint
+        let tally: Tally
         let start: Evidence.Traffic
         var before: Evidence.Traffic
 
-        init(version: Version, start: Evidence.Traffic) { (self.version, self.start, before) = (version, start, start) }
+        init(_ version: Version) {
+            (self.version, tally) = (version.fingerprint, version.tally)
+            start = tally.snapshot.traffic
+            before = start
+        }
     }
 
     /// - Returns: whether it is to be looked at again.
     private func look(_ watching: inout Watching) async -> Bool {
-        let version = watching.version
         // Somebody went back, or another one was committed: whose watch is another one's.
-        guard models.live?.fingerprint == version.fingerprint, machine.watched(at: now) != nil else {
+        guard models.live?.fingerprint == watching.version, machine.watched(at: now) != nil else {
             publish()
             return false
         }
-        let traffic = version.tally.snapshot.traffic
+        let traffic = watching.tally.snapshot.traffic
         breaker.add(
             answers: traffic.answers - watching.before.answers, failures: traffic.failures - watching.before.failures, at: now)
         watching.before = traffic
@@ -46,20 +51,19 @@ extension Rollout {
             findings.append(finding)
         }
         if findings.isEmpty { return true }
-        await trip(version, findings)
+        await trip(watching.version, findings)
         return false
     }
 
-    private func trip(_ version: Version, _ findings: [Finding]) async {
+    private func trip(_ version: Fingerprint, _ findings: [Finding]) async {
         let reason = findings.map(\.message.en).joined(separator: "; ")
         machine.endWatch()
         metrics.change { $0.trips += 1 }
-        addVerdict(.rollBack(findings), at: "after the commit", to: version.fingerprint)
+        addVerdict(.rollBack(findings), at: "after the commit", to: version)
         do throws(RolloutError) {
-            guard models.live?.fingerprint == version.fingerprint else { return }
-            // What is being tried was made from what is left now.
-            models.dropCandidate()
-            _ = try await goBack(reason: reason, by: "breaker")
+            // What is being tried was made from what is left now, and ends with it.
+            if leaveLive(reason: reason, by: "breaker") != nil { return }
+            _ = try await goBackByLoading(nil, reason: reason, by: "breaker")
         } catch {
             note(.error, "the breaker found nothing to go back to", [("reason", error.message.en)])
         }

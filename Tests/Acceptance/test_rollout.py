@@ -83,7 +83,7 @@ def test_a_good_patch_is_tried_at_growing_shares_and_committed(site):
     path = site.put(patch.path)
     began, seen = time.monotonic(), []
     while not seen or seen[-1] not in ("committed", "rolled-back", "refused"):
-        assert time.monotonic() - began < 120, (seen, receipt(path))
+        assert time.monotonic() - began < 300, (seen, receipt(path))
         told = receipt(path)
         if told and (not seen or told["status"] != seen[-1]):
             seen.append(told["status"])

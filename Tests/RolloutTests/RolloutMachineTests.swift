@@ -355,14 +355,13 @@ struct RolloutMachineTests {
         let ticket = try inShadow(machine)
         #expect(machine.promote())
         #expect(machine.advance(ticket, .notEnough([.shadowUnfinished]), at: .zero) == .commit)
-        // One that comes with the very look that promotes as well: the order was first.
-        #expect(machine.advance(ticket, .rollBack(Self.findings), at: .zero) == .commit)
     }
 
-    @Test("a verdict to roll back that is there beats promote: there is nothing left to promote")
+    @Test("a verdict to roll back that is there beats promote, before the order and with it")
     func verdictWins() throws {
         let machine = Machine()
         let ticket = try inCanary(machine)
+        #expect(machine.promote())
         #expect(machine.advance(ticket, .rollBack(Self.findings), at: .zero) == .rollBack(Self.findings))
         machine.end(ticket)
         #expect(!machine.promote())
@@ -509,8 +508,8 @@ struct RolloutMachineTests {
 
         private func expected(_ order: Order) -> RolloutMachine.Step {
             guard ticket != nil, isInShadow else { return .stay }
-            if isPromoted { return .commit }
             if order == .no { return .rollBack([.memory(left: 0)]) }
+            if isPromoted { return .commit }
             if isHeld || stage >= 0 && now - since < machine.dwell || order == .unfinished { return .stay }
             if order == .more { return .wait([.fewClients(1, wanted: 3)]) }
             return stage + 1 < machine.stages.count ? .share(machine.stages[stage + 1]) : .commit

@@ -30,8 +30,8 @@ struct Shadow: AsyncParsableCommand {
     @Option(help: ArgumentHelp(say("The candidate.", zh: "待上线版。")))
     var candidate: String
 
-    @Option(help: ArgumentHelp(say("A folder of suites.", zh: "题集目录。")))
-    var suites: String?
+    @Option(name: .customLong("suites"), help: ArgumentHelp(say("A folder of suites.", zh: "题集目录。")))
+    var suitesFolder: String?
 
     @Option(help: ArgumentHelp(say("fast or exact.", zh: "fast 或 exact。")))
     var precision = "fast"
@@ -41,7 +41,14 @@ struct Shadow: AsyncParsableCommand {
 
     func run() async throws {
         BackgroundThread.giveWayWhole()
-        let (run, rows) = try open()
+        let run: ShadowRun, rows: [Suite]
+        do { (run, rows) = try open() } catch {
+            // Files, memory, suites: none of it is the candidate's fault.
+            return put(ShadowEvent.unavailable("\(error)").line)
+        }
+        do throws(RolloutError) { try await run.warm() } catch {
+            return put(ShadowEvent.broke("cannot answer: \(error.message.en)").line)
+        }
         put(ShadowEvent.ready.line)
         var recent: [String] = []
         while let line = readLine() { recent.append(line) }
@@ -57,7 +64,7 @@ struct Shadow: AsyncParsableCommand {
     private func open() throws -> (ShadowRun, [Suite]) {
         var settings = Settings()
         settings.model.threads = threads
-        if let suites { settings.suites = suites }
+        if let suitesFolder { settings.suites = suitesFolder }
         let store = ModelStore(reading: state)
         let pool = try WorkerPool.configured(settings)
         func version(_ name: String, sharing other: Version?) throws -> Version {
@@ -67,10 +74,12 @@ struct Shadow: AsyncParsableCommand {
                 return try Version(contents: try ModelContents.embedded(), release: embeddedRelease, pool: pool)
             }
         }
+        // First: a row that cannot be read is nobody's version's fault.
+        let suites = try Suite.all(nil, settings)
         let before = try version(live, sharing: nil)
         let after = try version(candidate, sharing: before)
         let run = ShadowRun(live: before, candidate: after, precision: Precision(rawValue: precision) ?? .fast)
-        return (run, try Suite.all(nil, settings))
+        return (run, suites)
     }
 }
 

@@ -53,18 +53,25 @@ struct FillRoutes: Sendable {
 
     private static let anybody = ClientKey("")
 
-    /// All of them by one version, or the problem of the first that has one. Where a candidate fails, the live version
-    /// answers: what is being tried is nobody's problem but ours.
+    /// All of them by one version, or the problem of the first that has one. Where a candidate computes nothing sensible
+    /// the live version answers; of a deadline that it missed nothing is left to answer in.
     private func answer(_ asked: [Question], _ request: Request, _ context: Context) async throws -> ([Answer], Version) {
         let turn = try await turn(request, context)
         do {
-            return (try await answer(asked, turn, request, context), turn.version)
-        } catch let problem as Problem {
-            guard let failure = Tally.Failure(problem) else { throw problem }
-            turn.version.tally.failed(turn.client, failure)
-            guard turn.isCandidate, failure != .deadline else { throw problem }
+            return (try await counted(asked, turn, request, context), turn.version)
+        } catch let problem as Problem where turn.isCandidate && problem.code == .internal {
             let live = Turn(client: turn.client, version: try appliance.version(), isCandidate: false)
-            return (try await answer(asked, live, request, context), live.version)
+            return (try await counted(asked, live, request, context), live.version)
+        }
+    }
+
+    /// What is a version's own fault counts against it, the live one's as a candidate's.
+    private func counted(_ asked: [Question], _ turn: Turn, _ request: Request, _ context: Context) async throws -> [Answer] {
+        do {
+            return try await answer(asked, turn, request, context)
+        } catch let problem as Problem {
+            if let failure = Tally.Failure(problem) { turn.version.tally.failed(turn.client, failure) }
+            throw problem
         }
     }
 

@@ -13,44 +13,80 @@ struct ShadowProcess: Sendable {
     let threads: Int
 
     private static let longestLine = 64 << 10
-    /// Of what it says on stderr before it ends.
-    private static let longestError = 4 << 10
+    /// A question takes milliseconds; a machine that gives it none for so long has none to try a candidate with.
+    private static let longestSilence: Duration = .seconds(300)
 
     func cast(_ order: ShadowOrder) -> AsyncStream<ShadowEvent> {
         AsyncStream { continuation in
+            let voice = Voice(continuation)
             let work = Task {
-                for event in await outcome(of: order, continuation) { continuation.yield(event) }
+                let end = await outcome(of: order, voice)
+                voice.say(end)
                 continuation.finish()
             }
-            continuation.onTermination = { _ in work.cancel() }
+            let watch = Task {
+                while !Task.isCancelled, voice.silence < Self.longestSilence { try? await Task.sleep(for: .seconds(5)) }
+                if Task.isCancelled { return }
+                voice.say(.broke("said nothing for \(Self.longestSilence)"))
+                work.cancel()
+            }
+            continuation.onTermination = { _ in
+                work.cancel()
+                watch.cancel()
+            }
         }
     }
 
-    /// - Returns: what is to be said after its own lines.
-    private func outcome(of order: ShadowOrder, _ continuation: AsyncStream<ShadowEvent>.Continuation) async -> [ShadowEvent] {
-        let isComplete = Atomic(false)
+    /// What it says, up to the first thing that nothing can follow.
+    private final class Voice: Sendable {
+        private struct State {
+            var last = ContinuousClock.now
+            var hasEnded = false
+        }
+        private let state = Mutex(State())
+        private let continuation: AsyncStream<ShadowEvent>.Continuation
+
+        init(_ continuation: AsyncStream<ShadowEvent>.Continuation) { self.continuation = continuation }
+
+        var silence: Duration { state.withLock { .now - $0.last } }
+
+        func say(_ event: ShadowEvent?) {
+            guard let event else { return }
+            let isHeard = state.withLock { state in
+                defer {
+                    state.last = .now
+                    switch event {
+                    case .complete, .broke, .unavailable: state.hasEnded = true
+                    case .ready, .pair: break
+                    }
+                }
+                return !state.hasEnded
+            }
+            if isHeard { continuation.yield(event) }
+        }
+    }
+
+    /// - Returns: what its end says, where its own lines did not.
+    private func outcome(of order: ShadowOrder, _ voice: Voice) async -> ShadowEvent? {
         do {
+            // What a crash leaves on stderr belongs into the service's log.
             let result = try await run(
                 .path("/proc/self/exe"), arguments: Arguments(arguments(order)), platformOptions: options,
                 input: .string(order.recent.map { $0.replacing("\n", with: " ") + "\n" }.joined()), output: .sequence,
-                error: .string(limit: Self.longestError)
+                error: .fileDescriptor(.standardError, closeAfterSpawningProcess: false)
             ) { execution in
                 for try await line in execution.standardOutput.strings(bufferingPolicy: .maxLineLength(Self.longestLine)) {
-                    guard let event = ShadowEvent(line: line.utf8.filter { $0 != 0x0A }) else { continue }
-                    if case .complete = event { isComplete.store(true, ordering: .relaxed) }
-                    continuation.yield(event)
+                    voice.say(ShadowEvent(line: line.utf8.filter { $0 != 0x0A }))
                 }
             }
-            if isComplete.load(ordering: .relaxed) { return [] }
-            let said = (result.standardError ?? "").split(separator: "\n").first.map { ": " + String($0).prefix(200) } ?? ""
             switch result.terminationStatus {
-            case .exited(let code): return [.broke("ended with \(code)\(said)")]
-            case .signaled(let signal): return [.broke("was ended by signal \(signal)\(said)")]
+            case .exited(let code): return .broke("ended with \(code)")
+            case .signaled(let signal): return .broke("was ended by signal \(signal)")
             }
         } catch is CancellationError {
-            return []
+            return nil
         } catch {
-            return [.unavailable("\(error)")]
+            return .unavailable("\(error)")
         }
     }
 

@@ -1,9 +1,9 @@
 public import StrictJSON
 
 extension Evidence {
-    /// By suite: shares 0 to 1; `against` the differences from the version before; `smallest_drop` what this suite can
+    /// By suite: shares 0 to 1; `against` the differences from the version before (nil: null); `smallest_drop` what this suite can
     /// show at all.
-    public func figures(against release: String) -> JSON {
+    public func figures(against release: String?) -> JSON {
         .object(
             domains.sorted { $0.key < $1.key }.map { name, domain in
                 let rows = Double(max(1, domain.first.rows))
@@ -13,8 +13,8 @@ extension Evidence {
                         "rows": .integer(Int64(domain.first.rows)), "top1": share(Double(domain.right) / rows),
                         "top3": share(Double(domain.rightAmongThree) / rows), "ece": share(domain.bins.error),
                         "smallest_drop": share(domain.first.smallestDrop),
-                        "against": [
-                            "release": .string(release), "top1": share(-domain.first.drop), "top3": share(-domain.amongThree.drop),
+                        "against": release == nil ? .null : [
+                            "release": release.map { .string($0) } ?? .null, "top1": share(-domain.first.drop), "top3": share(-domain.amongThree.drop),
                             "ece": share(domain.bins.error - domain.liveBins.error),
                         ],
                     ])

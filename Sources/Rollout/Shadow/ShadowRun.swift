@@ -13,6 +13,14 @@ public struct ShadowRun: Sendable {
         (self.live, self.candidate, self.precision) = (live, candidate, precision)
     }
 
+    /// Both answer their first questions: what would end the process ends it here.
+    ///
+    /// - Throws: what a version answers that is no answer.
+    public func warm() async throws(RolloutError) {
+        _ = try await Prewarm.run(live)
+        _ = try await Prewarm.run(candidate)
+    }
+
     /// - Parameter take: false ends the run.
     public func run(_ suites: [Suite], recent: [String], _ take: @Sendable (ShadowPair) async -> Bool) async {
         for suite in suites {
