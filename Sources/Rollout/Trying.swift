@@ -19,6 +19,31 @@ struct Errand: Sendable {
     let file: (name: String, before: DroppedFile)?
 }
 
+/// Where somebody asks without a pause, nothing that runs only on idle cores gets on: then the pool leaves the cores alone
+/// for a moment after each question.
+private final class Pace {
+    private static let look: Duration = .seconds(5)
+    /// Questions in that time.
+    private static let fewest = 40
+
+    private let pool: WorkerPool
+    private var courtesy: Courtesy?
+    private var since: Duration?
+    private var steps = 0
+
+    init(pool: WorkerPool) { self.pool = pool }
+
+    func step(at now: Duration) {
+        steps += 1
+        guard let since else { return self.since = now }
+        guard courtesy == nil, now - since > Self.look else { return }
+        if steps < Self.fewest { courtesy = pool.courtesy() }
+        (self.since, steps) = (now, 0)
+    }
+
+    func end() { courtesy?.end() }
+}
+
 extension Rollout {
     /// How often what is tried is looked at.
     private static let beat: Duration = .milliseconds(250)
@@ -119,12 +144,15 @@ extension Rollout {
         var iterator = begun ?? ShadowRun(live: errand.live, candidate: version, precision: settings.precision)
             .events(settings.suites(), recent: recent.texts).makeAsyncIterator()
         let fresh = evidence
+        let pace = Pace(pool: pool)
+        defer { pace.end() }
         while true {
             let event = await iterator.next(isolation: self)
             try stillWanted(errand)
             switch event {
             case .pair(let pair):
                 evidence.add(pair)
+                pace.step(at: now)
                 metrics.change { $0.add(pair) }
                 if evidence.failures.answers.isMultiple(of: 32) {
                     show(evidence, .ofShadow(evidence))

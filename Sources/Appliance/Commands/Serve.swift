@@ -47,8 +47,7 @@ struct Serve: AsyncParsableCommand {
         let look = LateCall()
         var rolloutSettings = Rollout.Settings(settings, state: state)
         (rolloutSettings.alsoWatched, rolloutSettings.look) = ([settings.terms], { look.call() })
-        // Half of the threads: the other cores are left to those who ask.
-        let shadow = ShadowProcess(settings: settings, state: state, threads: max(1, pool.threads / 2))
+        let shadow = ShadowProcess(settings: settings, state: state, threads: pool.threads)
         rolloutSettings.shadow = { shadow.cast($0) }
         let rollout = Rollout(rolloutSettings, store: store, pool: pool, note: logger.note)
         let appliance = Appliance(settings: settings, pool: pool, rollout: rollout, terms: terms, logger: logger)

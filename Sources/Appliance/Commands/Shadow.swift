@@ -83,8 +83,8 @@ struct Shadow: AsyncParsableCommand {
     }
 }
 
-/// Where others never leave a core, what runs only then would never end: having had less than a quarter of one for two
-/// seconds is enough.
+/// Where other programs never leave a core, what runs only then would never end: having had next to nothing for ten
+/// seconds is enough. (Of its own service it need not be afraid: that leaves it some, `Courtesy`.)
 private final class Patience: Sendable {
     private struct Mark {
         let wall = ContinuousClock.now
@@ -95,9 +95,9 @@ private final class Patience: Sendable {
     var isOver: Bool {
         mark.withLock { mark in
             let waited = ContinuousClock.now - mark.wall
-            guard waited > .seconds(2) else { return false }
+            guard waited > .seconds(10) else { return false }
             defer { mark = Mark() }
-            return Self.computed() - mark.computed < waited / .seconds(4)
+            return Self.computed() - mark.computed < waited / .seconds(30)
         }
     }
 

@@ -159,7 +159,7 @@ public struct ConfidenceBins: Sendable, Equatable {
 /// One question to both versions.
 public struct ShadowPair: Sendable, Equatable {
     public struct Reply: Sendable, Equatable {
-        /// Of the right answer among the first five, from 1; nil where it is not, or not known.
+        /// Of the right answer among the first three, from 1; nil where it is not, or not known.
         public var rank: Int?
         /// Of the first candidate.
         public var confidence: Double

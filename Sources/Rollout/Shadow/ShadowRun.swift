@@ -24,23 +24,31 @@ public struct ShadowRun: Sendable {
     /// - Parameter take: false ends the run.
     public func run(_ suites: [Suite], recent: [String], _ take: @Sendable (ShadowPair) async -> Bool) async {
         for suite in suites {
-            for row in suite.rows {
+            for row in Self.asked(of: suite) {
                 if Task.isCancelled { return }
                 var question = Question(
-                    row.text, topK: 5, temperature: nil, precision: precision, span: row.span == 1 ? .one : .pieces(row.span))
+                    row.text, topK: 3, temperature: nil, precision: precision, span: row.span == 1 ? .one : .pieces(row.span))
                 question.isFresh = true
                 if await !take(await pair(question, suite: suite.name, row)) { return }
             }
         }
         for text in recent {
             if Task.isCancelled { return }
-            var question = Question(text, topK: 5, temperature: nil, precision: precision)
+            var question = Question(text, topK: 3, temperature: nil, precision: precision)
             question.isFresh = true
             let pair = await pair(question, suite: nil, nil)
             // What neither can answer is the question's own fault.
             if pair.live.hasFailed, pair.candidate.hasFailed { continue }
             if await !take(pair) { return }
         }
+    }
+
+    /// Of a larger suite, evenly: what more rows would show of one domain is not worth the time that all of them take.
+    public static let mostRows = 200
+
+    static func asked(of suite: Suite) -> [Row] {
+        guard suite.rows.count > mostRows else { return suite.rows }
+        return (0..<mostRows).map { suite.rows[$0 * suite.rows.count / mostRows] }
     }
 
     private func pair(_ question: Question, suite: String?, _ row: Row?) async -> ShadowPair {
