@@ -1,8 +1,9 @@
 """What people feel while a candidate is tried: shadow.py MODEL_DIR [--rounds 3] [--tokens 16] [--pause 0]
+[--window S]
 
 MODEL_DIR is a Hugging Face folder (make_random_model.py writes one of bert-base-chinese's shape). One client asks, all
 the time or with a pause between its questions, while nothing happens and while a patch (the head moved by noise of 1e-3
-of its spread) is in its shadow. Prints p50 and p99 of both, their ratios, how long the shadow took and how long it was
+of its spread) is in its shadow (its first S seconds, for where a shadow takes long: then one round, and no commit). Prints p50 and p99 of both, their ratios, how long the shadow took and how long it was
 from the drop to the commit; medians of the rounds. Needs numpy."""
 import argparse, http.client, json, os, pathlib, random, shutil, socket, statistics, subprocess, tempfile, threading, time
 import numpy as np
@@ -12,6 +13,7 @@ parser.add_argument("model")
 parser.add_argument("--rounds", type=int, default=3)
 parser.add_argument("--tokens", type=int, default=16)
 parser.add_argument("--pause", type=float, default=0, help="seconds between two questions")
+parser.add_argument("--window", type=float, default=0)
 options = parser.parse_args()
 binary = os.environ.get("TIANKONG_BINARY", str(pathlib.Path(__file__).parents[1] / ".build/release/tiankong"))
 work = pathlib.Path(tempfile.mkdtemp(dir=os.environ.get("TMPDIR", "/var/tmp")))
@@ -117,10 +119,14 @@ try:
             assert receipt(patch)["status"] not in ("refused", "held", "rolled-back", "committed"), receipt(patch)
             time.sleep(0.02)
         begin = time.perf_counter()
-        while receipt(patch)["status"] == "shadow":
+        while receipt(patch)["status"] == "shadow" and not 0 < options.window < time.perf_counter() - begin:
             time.sleep(0.05)
         end = time.perf_counter()
         shadow = client.between(begin, end)
+        if options.window:
+            rows.append((percentile(idle, 0.5), percentile(idle, 0.99), percentile(shadow, 0.5), percentile(shadow, 0.99), len(idle), len(shadow)))
+            whole, shadows = [float("nan")], [end - begin]
+            break
         while receipt(patch)["status"] == "canary":
             time.sleep(0.1)
         assert receipt(patch)["status"] == "committed", receipt(patch)
@@ -137,7 +143,7 @@ try:
         "rounds": len(rows), "tokens": options.tokens, "pause": options.pause, "idle_p50_ms": round(middle(0), 2), "idle_p99_ms": round(middle(1), 2),
         "shadow_p50_ms": round(middle(2), 2), "shadow_p99_ms": round(middle(3), 2),
         "p50_ratio": round(statistics.median(r[2] / r[0] for r in rows), 2), "p99_ratio": round(statistics.median(r[3] / r[1] for r in rows), 2),
-        "shadow_s": round(statistics.median(shadows), 1), "drop_to_commit_s": round(statistics.median(whole), 1), "failed": len(client.failures),
+        "shadow_s": round(statistics.median(shadows), 1), "drop_to_commit_s": None if options.window else round(statistics.median(whole), 1), "failed": len(client.failures),
         "answers": [(row[4], row[5]) for row in rows], "date": time.strftime("%Y-%m-%d"),
     }))
 finally:

@@ -92,6 +92,14 @@ extension Disk {
         return limits.compactMap { $0 }.min()
     }
 
+    /// Of all processors since the machine's start, in clock ticks: the first line of /proc/stat (proc_stat(5)).
+    public func processorTimes() -> (idle: Int, all: Int)? {
+        guard let line = proc("/proc/stat")?.split(separator: "\n").first else { return nil }
+        // user nice system idle iowait irq softirq steal; what guests use is in user already.
+        let ticks = line.split(separator: " ").dropFirst().prefix(8).compactMap { Int($0) }
+        return ticks.count >= 5 ? (ticks[3] + ticks[4], ticks.reduce(0, +)) : nil
+    }
+
     private func groupMemory() -> Int? {
         guard let limit = number("/sys/fs/cgroup/memory.max"), let used = number("/sys/fs/cgroup/memory.current") else { return nil }
         return max(0, limit - used)

@@ -1,5 +1,5 @@
 """What a new version has to go through, end to end: a good one arrives, every kind of bad one goes back by itself."""
-import collections, os, pathlib, shutil, signal, threading, time
+import collections, json, os, pathlib, shutil, signal, threading, time
 
 import numpy as np, pytest
 
@@ -166,3 +166,51 @@ def test_a_patch_that_ends_its_process_goes_back_and_nobody_notices(site):
         time.sleep(0.01)
     assert told["status"] == "rolled-back" and len(killed) >= 2, (told, killed)
     gone_back(site, patch, told, askers, "signal")
+
+
+def test_a_version_that_would_miss_deadlines_goes_back(tmp_path):
+    # Eight layers of 512 beside four of 256, where an answer has 40 ms: a quarter of that is what the slowest may take.
+    base, folder = DEFAULT, tmp_path / "slow"
+    shutil.copytree(base, folder)
+    configuration = json.loads((folder / "config.json").read_text())
+    layers, hidden, ffn = 8, 512, 2048
+    models.set_json(folder / "config.json", num_hidden_layers=layers, hidden_size=hidden, num_attention_heads=8, intermediate_size=ffn)
+    random = np.random.default_rng(1)
+    tensors = {}
+
+    def put(name, *shape, ones=False):
+        values = np.ones(shape) if ones else random.standard_normal(shape) * 0.02
+        tensors[name] = "F16", list(shape), values.astype("<f2").tobytes()
+
+    def norm(name):
+        put(name + ".weight", hidden, ones=True)
+        put(name + ".bias", hidden)
+
+    for part, rows in (("word", configuration["vocab_size"]), ("position", configuration["max_position_embeddings"]), ("token_type", 2)):
+        put(f"bert.embeddings.{part}_embeddings.weight", rows, hidden)
+    norm("bert.embeddings.LayerNorm")
+    for layer in range(layers):
+        at = f"bert.encoder.layer.{layer}."
+        for name, out, into in (("attention.self.query", hidden, hidden), ("attention.self.key", hidden, hidden), ("attention.self.value", hidden, hidden),
+                                ("attention.output.dense", hidden, hidden), ("intermediate.dense", ffn, hidden), ("output.dense", hidden, ffn)):
+            put(at + name + ".weight", out, into)
+            put(at + name + ".bias", out)
+        norm(at + "attention.output.LayerNorm")
+        norm(at + "output.LayerNorm")
+    put("cls.predictions.transform.dense.weight", hidden, hidden)
+    put("cls.predictions.transform.dense.bias", hidden)
+    norm("cls.predictions.transform.LayerNorm")
+    put("cls.predictions.bias", configuration["vocab_size"])
+    models.write_tensors(folder / "model.safetensors", tensors)
+    site = Site(tmp_path / "site", base=DEFAULT, env={**NORMAL, "TIANKONG_LIMITS_DEADLINE": "40ms"}, start=False)
+    site.start()
+    try:
+        live = site.status()["version"]
+        answer = site.service.unix.post("/v1/import", {"folder": str(folder)})
+        assert answer.status == 409 and answer.code == "rolled_back", answer.body
+        assert "time: expected 99 of 100 answers within 10.0 ms" in answer.json["error"]["message"], answer.body
+        assert site.status()["version"] == live
+        line = site.told("rolled-back", by="verdict")
+        assert line["body"]["to"] == live and not [l for l in site.history() if l["kind"] == "stage"]
+    finally:
+        site.stop()

@@ -1,4 +1,5 @@
 import ApplianceConfiguration
+import Disk
 import Glibc
 import Rollout
 import Subprocess
@@ -69,9 +70,10 @@ struct ShadowProcess: Sendable {
     /// - Returns: what its end says, where its own lines did not.
     private func outcome(of order: ShadowOrder, _ voice: Voice) async -> ShadowEvent? {
         do {
+            let threads = await affordable()
             // What a crash leaves on stderr belongs into the service's log.
             let result = try await run(
-                .path("/proc/self/exe"), arguments: Arguments(arguments(order)), platformOptions: options,
+                .path("/proc/self/exe"), arguments: Arguments(arguments(order, threads)), platformOptions: options,
                 input: .string(order.recent.map { $0.replacing("\n", with: " ") + "\n" }.joined()), output: .sequence,
                 error: .fileDescriptor(.standardError, closeAfterSpawningProcess: false)
             ) { execution in
@@ -90,7 +92,16 @@ struct ShadowProcess: Sendable {
         }
     }
 
-    private func arguments(_ order: ShadowOrder) -> [String] {
+    /// All of them on a machine with nothing to do; one where others compute: two of which each gets a core now and then
+    /// wait for each other most of the time.
+    private func affordable() async -> Int {
+        guard let before = Disk().processorTimes() else { return 1 }
+        try? await Task.sleep(for: .milliseconds(500))
+        guard let after = Disk().processorTimes(), after.all > before.all else { return 1 }
+        return Double(after.idle - before.idle) / Double(after.all - before.all) > 0.6 ? threads : 1
+    }
+
+    private func arguments(_ order: ShadowOrder, _ threads: Int) -> [String] {
         var arguments = [
             "shadow", "--state", state, "--live", "\(order.live)", "--candidate", "\(order.candidate)", "--precision",
             settings.model.precision.rawValue, "--threads", "\(threads)",
