@@ -1,6 +1,6 @@
 import Explain
 import ModelFormat
-import StrictJSON
+package import StrictJSON
 
 /// The live version answers the suites again from time to time, where nobody else wants the cores: the same version has to
 /// give the same answers, so what changed is a disk, a list of terms, or a suite.
@@ -80,7 +80,7 @@ extension Rollout {
     }
 
     /// Suites whose rows are answered otherwise in more than chance explains, either way.
-    static func drift(from before: JSON?, to evidence: Evidence) -> [String] {
+    package static func drift(from before: JSON?, to evidence: Evidence) -> [String] {
         evidence.domains.sorted { $0.key < $1.key }.compactMap { name, domain in
             guard let text = before?[name]?.string else { return nil }
             let old = text.utf8.compactMap { $0 >= 48 && $0 <= 50 ? UInt8($0 - 48) : nil }

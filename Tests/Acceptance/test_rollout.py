@@ -4,7 +4,8 @@ import collections, json, os, pathlib, shutil, signal, threading, time
 import numpy as np, pytest
 
 import models
-from dropping import DEFAULT, Site, receipt, until, wait_receipt
+from dropping import DEFAULT, Site, receipt, wait_receipt
+from listening import Listener
 from wire import Wire
 
 NORMAL = {"TIANKONG_ROLLOUT_POLICY": "normal"}
@@ -70,6 +71,8 @@ def gone_back(site, patch, told, askers, reason):
     assert reason in told["reason"], told["reason"]
     line = site.told("rolled-back", file=patch.name)
     assert reason in line["body"]["reason"]
+    event = Listener(site.service.socket, after=0).until("rolled-back")
+    assert event.topic == "rollback" and reason in event.data["body"]["reason"]
     assert site.live() == site.base
     assert set().union(*askers.answers.values()) <= {site.base, patch.target}
     never_beyond(site, patch, 5)

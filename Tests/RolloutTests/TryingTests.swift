@@ -263,6 +263,61 @@ struct TryingTests {
         }
     }
 
+    @Test("the live version answers its suites by the clock: figures go into its dossier, and the same answers are no drift")
+    func suitesByClock() async throws {
+        try await base()
+        var settings = try settings()
+        settings.suitesEvery = .seconds(1)
+        try await bench.serving(settings) { rollout in
+            try await bench.until("twice answered") { try bench.kinds.count { $0 == "suites" } >= 2 }
+            let dossier = try await rollout.dossierJSON(of: "old")
+            #expect(dossier["suites"]?.elements?.last?["figures"]?["made"]?["rows"]?.integer == 300)
+            // Row by row is for the next comparison, not for who reads.
+            #expect(dossier["suites"]?.elements?.last?["marks"] == nil)
+        }
+        for line in try bench.ledger.lines() where line.kind == "suites" {
+            #expect(try JSON(parsing: Array(line.body.utf8))["drift"]?.elements?.isEmpty == true)
+        }
+    }
+
+    @Test("a suite that cannot be answered is not begun again at once and for ever")
+    func suitesBroken() async throws {
+        try await base()
+        var settings = try settings()
+        settings.suitesEvery = .seconds(1)
+        let times = Atomic(0)
+        settings.shadow = { _ in
+            times.add(1, ordering: .relaxed)
+            return AsyncStream { continuation in
+                continuation.yield(.broke("ended with 1"))
+                continuation.finish()
+            }
+        }
+        try await bench.serving(settings) { _ in try await Task.sleep(for: .milliseconds(3500)) }
+        #expect((1...4).contains(times.load(ordering: .relaxed)))
+    }
+
+    @Test("suites that are answered otherwise than before are named, better or worse; other rows than before are not compared")
+    func drift() {
+        func evidence(_ right: Int, of rows: Int) -> Evidence {
+            var evidence = Evidence()
+            for row in 0..<rows {
+                let reply = ShadowPair.Reply(rank: row < right ? 1 : nil, confidence: 0.5, milliseconds: 1)
+                evidence.add(ShadowPair(suite: "made", live: reply, candidate: reply, isSame: true, isKept: true))
+            }
+            return evidence
+        }
+        func marks(_ right: Int, of rows: Int) -> JSON {
+            ["made": .string(String(repeating: "2", count: right) + String(repeating: "0", count: rows - right))]
+        }
+        #expect(Rollout.drift(from: marks(100, of: 200), to: evidence(100, of: 200)).isEmpty)
+        #expect(Rollout.drift(from: marks(100, of: 200), to: evidence(98, of: 200)).isEmpty)
+        #expect(Rollout.drift(from: marks(100, of: 200), to: evidence(60, of: 200)) == ["made"])
+        #expect(Rollout.drift(from: marks(60, of: 200), to: evidence(100, of: 200)) == ["made"])
+        #expect(Rollout.drift(from: marks(60, of: 100), to: evidence(100, of: 200)).isEmpty)
+        #expect(Rollout.drift(from: nil, to: evidence(100, of: 200)).isEmpty)
+    }
+
     @Test("one that takes twice as long for the same questions stops there")
     func slow() async throws {
         try await base()

@@ -24,7 +24,7 @@ public struct ShadowRun: Sendable {
     /// - Parameter take: false ends the run.
     public func run(_ suites: [Suite], recent: [String], _ take: @Sendable (ShadowPair) async -> Bool) async {
         for suite in suites {
-            for row in Self.asked(of: suite) {
+            for row in Self.asked(of: suite, atMost: max(Self.mostRows, Self.fewest / suites.count)) {
                 if Task.isCancelled { return }
                 var question = Question(
                     row.text, topK: 3, temperature: nil, precision: precision, span: row.span == 1 ? .one : .pieces(row.span))
@@ -46,9 +46,12 @@ public struct ShadowRun: Sendable {
     /// Of a larger suite, evenly: what more rows would show of one domain is not worth the time that all of them take.
     public static let mostRows = 200
 
-    static func asked(of suite: Suite) -> [Row] {
-        guard suite.rows.count > mostRows else { return suite.rows }
-        return (0..<mostRows).map { suite.rows[$0 * suite.rows.count / mostRows] }
+    /// Of all suites together, where there are as many: the test on failures wants 240 answers without one.
+    static let fewest = 300
+
+    static func asked(of suite: Suite, atMost count: Int) -> [Row] {
+        guard suite.rows.count > count else { return suite.rows }
+        return (0..<count).map { suite.rows[$0 * suite.rows.count / count] }
     }
 
     private func pair(_ question: Question, suite: String?, _ row: Row?) async -> ShadowPair {
