@@ -58,8 +58,10 @@ struct Serve: AsyncParsableCommand {
         }
         try await Listeners(appliance: appliance, socket: Paths().socket(settings)).run(
             warm: {
-                try await rollout.start()
+                // Before anything answers: whoever is told that we are ready is answered with them.
                 appliance.lookAtTerms()
+                try await rollout.start()
+                appliance.dressVersions()
                 appliance.tellReady()
             }, keep: { await rollout.run() },
             end: {

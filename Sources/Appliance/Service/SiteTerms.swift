@@ -72,6 +72,11 @@ extension Appliance {
                 "bad line of terms, skipped",
                 metadata: ["file": "\(fault.file)", "line": "\(fault.line)", "reason": "\(fault.message.en)"])
         }
+        dressVersions()
+    }
+
+    /// What answers considers the terms that were read.
+    func dressVersions() {
         for version in [rollout.models.live, rollout.models.snapshot] {
             if let version { terms.dress(version.fillMask) }
         }

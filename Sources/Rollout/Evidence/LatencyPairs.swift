@@ -58,7 +58,7 @@ public struct LatencyPairs: Sendable, Equatable {
         guard count >= Self.fewest else { return nil }
         let p99 = Self.percentile(99, of: live)
         func isBeyond(_ time: Double, _ other: Double) -> Bool {
-            time > 1.5 * p99 && time > 2.5 * other && time > other + Summary.unnoticed
+            time > 1.5 * p99 && time > 2.5 * other && time > other + Summary.slice
         }
         let pairs = zip(live, candidate)
         return Summary(
@@ -75,6 +75,9 @@ extension LatencyPairs.Summary {
     public static let tolerated = 1.7
     /// Milliseconds that nobody notices, and that a busy machine adds to a question of a few microseconds as it likes.
     static let unnoticed = 0.3
+    /// Milliseconds: a time slice of the scheduler (4, sched(7)) and a little more, which whoever comes at the wrong moment
+    /// waits for. It says nothing of a version.
+    static let slice = 5.0
     static let certainty = 0.01
     /// How many more than of the live version. Of 1 300 questions one in a hundred is thirteen; seven of these show in
     /// 97 of 100 trials.
