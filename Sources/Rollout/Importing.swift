@@ -53,11 +53,13 @@ extension Rollout {
     private func recordRollback(of manifest: VersionManifest, from live: Version, _ error: RolloutError) {
         if case .judged(let findings) = error { addVerdict(.rollBack(findings), at: "import", to: manifest.fingerprint) }
         addRollback(of: manifest.fingerprint, error.message.en)
+        var by = "verdict"
+        if case .takenBack(let who, _) = error { by = who }
         record(
             "rolled-back",
             [
                 .init("from", .string("\(manifest.fingerprint)")), .init("to", .string("\(live.fingerprint)")),
-                .init("release", .string(manifest.release)), .init("by", "verdict"), .init("reason", .string(error.message.en)),
+                .init("release", .string(manifest.release)), .init("by", .string(by)), .init("reason", .string(error.message.en)),
             ])
     }
 
