@@ -31,6 +31,8 @@ public final class Ledger: Sendable {
         public let ending: Ending?
         /// Times it was begun.
         public let attempts: Int
+
+        public init(ending: Ending?, attempts: Int) { (self.ending, self.attempts) = (ending, attempts) }
     }
 
     private static let layout = 2
@@ -80,9 +82,12 @@ public final class Ledger: Sendable {
         self.database = Mutex(database)
     }
 
+    /// - Parameter ends: the patch that this line says the end of, and how it ended: both are written or neither.
     /// - Returns: the new line's hash.
     @discardableResult
-    public func append(_ kind: String, _ body: JSON, at: String) throws(LedgerError) -> String {
+    public func append(
+        _ kind: String, _ body: JSON, at: String, ends: (identity: String, ending: Ending)? = nil
+    ) throws(LedgerError) -> String {
         try changing { database throws(LedgerError) in
             try database.transaction { () throws(LedgerError) in
                 let last = try database.run("SELECT number, hash FROM history ORDER BY number DESC LIMIT 1").first
@@ -92,6 +97,7 @@ public final class Ledger: Sendable {
                 try database.run(
                     "INSERT INTO history VALUES (?, ?, ?, ?, ?)",
                     [.integer(number), .text(at), .text(kind), .text(text), .text(hash)])
+                if let ends { try Self.end(ends.identity, as: ends.ending, in: database) }
                 return hash
             }
         }
@@ -172,15 +178,13 @@ public final class Ledger: Sendable {
     }
 
     /// What ended once stays so; but what was committed may be gone back from.
-    public func end(_ identity: String, as ending: Ending) throws(LedgerError) {
-        try changing { database throws(LedgerError) in
-            try database.run(
-                """
-                INSERT INTO patches (identity, ending) VALUES (?, ?) ON CONFLICT (identity) DO UPDATE
-                SET ending = excluded.ending WHERE ending IS NULL OR excluded.ending = ?
-                """,
-                [.text(identity), .text(ending.rawValue), .text(Ending.rolledBack.rawValue)])
-        }
+    private static func end(_ identity: String, as ending: Ending, in database: borrowing Database) throws(LedgerError) {
+        try database.run(
+            """
+            INSERT INTO patches (identity, ending) VALUES (?, ?) ON CONFLICT (identity) DO UPDATE
+            SET ending = excluded.ending WHERE ending IS NULL OR excluded.ending = ?
+            """,
+            [.text(identity), .text(ending.rawValue), .text(Ending.rolledBack.rawValue)])
     }
 
     // MARK: - Dossiers

@@ -12,7 +12,14 @@ struct Book {
     private let disk: Disk
     private let note: Rollout.Note
     private var ledger: Ledger?
-    private var owed: [(kind: String, body: JSON, at: String)] = []
+    private var owed: [Owed] = []
+
+    private struct Owed {
+        let kind: String
+        let body: JSON
+        let at: String
+        let ends: (identity: String, ending: Ledger.Ending)?
+    }
 
     init(path: String, disk: Disk, note: @escaping Rollout.Note) {
         (self.path, self.disk, self.note) = (path, disk, note)
@@ -28,12 +35,16 @@ struct Book {
         } catch { throw .ledger(error) }
     }
 
-    mutating func append(_ kind: String, _ body: [JSON.Member]) {
-        if owed.count < Self.mostOwed { owed.append((kind, .object(body), WallClock.timestamp())) }
+    /// - Parameter ends: the patch whose end the line tells; a process that ends between two writes would leave a patch
+    ///   that ended and a history that does not say so.
+    mutating func append(_ kind: String, _ body: [JSON.Member], ends: (identity: String, ending: Ledger.Ending)? = nil) {
+        if owed.count < Self.mostOwed {
+            owed.append(Owed(kind: kind, body: .object(body), at: WallClock.timestamp(), ends: ends))
+        }
         do throws(RolloutError) {
             let ledger = try opened()
             while let line = owed.first {
-                do { try ledger.append(line.kind, line.body, at: line.at) } catch { throw .ledger(error) }
+                do { try ledger.append(line.kind, line.body, at: line.at, ends: line.ends) } catch { throw .ledger(error) }
                 owed.removeFirst()
             }
         } catch {
@@ -48,7 +59,10 @@ struct Book {
 
     mutating func record(of identity: String) throws(RolloutError) -> Ledger.Record {
         let ledger = try opened()
-        do { return try ledger.record(of: identity) } catch { throw .ledger(error) }
+        let written: Ledger.Record
+        do { written = try ledger.record(of: identity) } catch { throw .ledger(error) }
+        guard let ending = owed.last(where: { $0.ends?.identity == identity })?.ends?.ending else { return written }
+        return Ledger.Record(ending: ending, attempts: written.attempts)
     }
 
     mutating func countAttempt(of identity: String) throws(RolloutError) {
@@ -59,15 +73,6 @@ struct Book {
     mutating func forgetAttempts(of identity: String) {
         guard let ledger = try? opened() else { return }
         try? ledger.forgetAttempts(of: identity)
-    }
-
-    mutating func end(_ identity: String, as ending: Ledger.Ending) {
-        do throws(RolloutError) {
-            let ledger = try opened()
-            do { try ledger.end(identity, as: ending) } catch { throw .ledger(error) }
-        } catch {
-            note(.warning, "a patch's end is not recorded", [("identity", identity), ("reason", error.message.en)])
-        }
     }
 
     mutating func dossier(of version: String) -> JSON? {

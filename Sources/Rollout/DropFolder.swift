@@ -238,11 +238,10 @@ extension Rollout {
             file.receipt.status = .refused
             return
         }
-        if error.endsIdentity, let identity = file.receipt.identity { book.end("\(identity)", as: .refused) }
         setAside(name, file.entry, staged)
         var body = history(of: file)
         body.append(.init("reason", .string(error.message.en)))
-        record("refused", body)
+        record("refused", body, ends: error.endsIdentity ? file.receipt.identity.map { ($0, .refused) } : nil)
         tell(name, &file, .refused)
         metrics.change { $0.patches["refused", default: 0] += 1 }
         note(.warning, "refused", [("file", name), ("reason", error.message.en)])

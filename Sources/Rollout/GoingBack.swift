@@ -41,13 +41,15 @@ extension Rollout {
         return try await goBackByLoading(name, reason: reason, by: by)
     }
 
-    /// The end is recorded at once, or a restart would try it again; receipt and history follow when the trial learns of
-    /// it at its next look.
+    /// The end is recorded at once, or a restart would try it again; the receipt follows when the trial learns of it at
+    /// its next look.
     private func takeBack(_ candidate: Fingerprint, by: String, reason: String?) {
         // It may have ended meanwhile, and another one begun.
         guard candidate == tried, let subject = machine.trial?.subject else { return publish() }
         takenBack = (by, reason)
-        if let known = dropped[subject]?.known { book.end("\(known.identity)", as: .rolledBack) }
+        if let file = dropped[subject], let known = file.known {
+            rolledBack(known.identity, file, .takenBack(by: by, reason: reason))
+        }
         publish()
     }
 
@@ -141,11 +143,8 @@ extension Rollout {
         var body: [JSON.Member] = [.init("from", .string("\(from)")), .init("to", .string("\(to)")), .init("by", .string(by))]
         if let reason { body.append(.init("reason", .string(reason))) }
         let patch = from == to ? nil : (kept[from] ?? (try? store.manifest(of: from)))?.patch
-        if let patch {
-            book.end("\(patch.identity)", as: .rolledBack)
-            body.append(.init("identity", .string("\(patch.identity)")))
-        }
-        record("rolled-back", body)
+        if let patch { body.append(.init("identity", .string("\(patch.identity)"))) }
+        record("rolled-back", body, ends: patch.map { ($0.identity, .rolledBack) })
         addRollback(of: from, reason ?? "by \(by)")
         for (name, file) in dropped where patch != nil && file.receipt.identity == patch?.identity && file.receipt.status != .duplicate {
             change(name) { file in
@@ -176,11 +175,10 @@ extension Rollout {
                 }
             }
             do { try store.raiseFloor(of: known.claim.line, to: known.claim.epoch) } catch { throw .store(error) }
-            book.end("\(known.identity)", as: .committed)
             change(name) { file in
                 file.known = nil
                 file.receipt.from = from?.fingerprint
-                record("committed", history(of: file))
+                record("committed", history(of: file), ends: (known.identity, .committed))
                 tell(name, &file, .committed)
             }
             metrics.change { $0.patches["committed", default: 0] += 1 }

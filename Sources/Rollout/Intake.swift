@@ -267,12 +267,11 @@ extension Rollout {
     private func committed(
         _ name: String, _ before: DroppedFile, _ known: DroppedFile.Known, _ steps: Steps, from live: Version
     ) {
-        book.end("\(known.identity)", as: .committed)
         change(name, trial: before) { file in
             file.known = nil
             file.receipt.from = live.fingerprint
             file.receipt.steps = steps
-            record("committed", history(of: file))
+            record("committed", history(of: file), ends: (known.identity, .committed))
             tell(name, &file, .committed)
         }
         metrics.change { metrics in
@@ -345,15 +344,16 @@ extension Rollout {
             if case .superseded = error {
                 file.known = nil
                 file.receipt.reason = error.message.en
-                book.end("\(known.identity)", as: .superseded)
-                record("superseded", history(of: file) + [.init("reason", .string(error.message.en))])
+                record(
+                    "superseded", history(of: file) + [.init("reason", .string(error.message.en))], ends: (known.identity, .superseded))
                 tell(name, &file, .superseded)
                 metrics.change { $0.patches["superseded", default: 0] += 1 }
             } else if error.isRollback {
                 file.known = nil
                 file.receipt.reason = error.message.en
                 let to = file.receipt.claim?.target
-                rolledBack(known, file, error)
+                // One that was taken back was recorded when it was.
+                if (try? book.record(of: "\(known.identity)").ending) != .rolledBack { rolledBack(known.identity, file, error) }
                 if let to { addRollback(of: to, error.message.en) }
                 tell(name, &file, .rolledBack)
                 metrics.change { $0.patches["rolled-back", default: 0] += 1 }
@@ -369,8 +369,7 @@ extension Rollout {
     }
 
     /// The history's line of a candidate that was not kept, with the numbers that decided.
-    private func rolledBack(_ known: DroppedFile.Known, _ file: DroppedFile, _ error: RolloutError) {
-        book.end("\(known.identity)", as: .rolledBack)
+    func rolledBack(_ identity: Digest, _ file: DroppedFile, _ error: RolloutError) {
         // As in every such line: from what was left to what answers.
         var body = history(of: file).filter { !["from", "to"].contains($0.key) }
         body += [
@@ -384,6 +383,6 @@ extension Rollout {
             if let evidence = published.withLock({ $0.evidence }) { body.append(.init("evidence", evidence.json)) }
             if let to = file.receipt.claim?.target { addVerdict(.rollBack(findings), at: file.receipt.status.rawValue, to: to) }
         }
-        record("rolled-back", body)
+        record("rolled-back", body, ends: (identity, .rolledBack))
     }
 }

@@ -135,8 +135,8 @@ public actor Rollout {
     }
 
     /// A line of the history, and an event.
-    func record(_ kind: String, _ body: [JSON.Member]) {
-        book.append(kind, body)
+    func record(_ kind: String, _ body: [JSON.Member], ends: (identity: Digest, ending: Ledger.Ending)? = nil) {
+        book.append(kind, body, ends: ends.map { ("\($0.identity)", $0.ending) })
         events.post(.init(kind: kind), kind, .object(body))
     }
 

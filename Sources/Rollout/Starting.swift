@@ -116,10 +116,9 @@ extension Rollout {
         do { _ = try store.goBack(to: snapshot.fingerprint) } catch { throw .store(error) }
         try? store.forgetAttempts()
         // Said before `recover` finds it unsaid.
-        if let patch = kept[current]?.patch { book.end("\(patch.identity)", as: .rolledBack) }
+        wentBack(from: current, to: snapshot.fingerprint, by: "breaker", reason: reason)
         do throws(RolloutError) {
             try await serve(snapshot)
-            wentBack(from: current, to: snapshot.fingerprint, by: "breaker", reason: reason)
         } catch {
             try await leaveDamaged(snapshot.fingerprint, error)
         }
@@ -154,13 +153,12 @@ extension Rollout {
             guard let patch = manifest.patch, let record = try? book.record(of: "\(patch.identity)"),
                 record.ending == nil || (record.ending == .committed && ending == .rolledBack)
             else { return }
-            book.end("\(patch.identity)", as: ending)
             self.record(
                 ending.rawValue,
                 [
                     .init(ending == .rolledBack ? "from" : "version", .string("\(manifest.fingerprint)")),
                     .init("release", .string(manifest.release)), .init("identity", .string("\(patch.identity)")), .init("recovered", true),
-                ])
+                ], ends: (patch.identity, ending))
         }
         mend(current, .committed)
         // What was made from the current version and committed is not what is current: it was gone back from.

@@ -34,11 +34,9 @@ extension Rollout {
             .init("by", "command, no service"),
         ]
         if let reason { body.append(.init("reason", .string(reason))) }
-        if let patch = from.patch, from.fingerprint != target.fingerprint {
-            book.end("\(patch.identity)", as: .rolledBack)
-            body.append(.init("identity", .string("\(patch.identity)")))
-        }
-        book.append("rolled-back", body)
+        let patch = from.fingerprint == target.fingerprint ? nil : from.patch
+        if let patch { body.append(.init("identity", .string("\(patch.identity)"))) }
+        book.append("rolled-back", body, ends: patch.map { ("\($0.identity)", .rolledBack) })
         return ["from": from.brief, "to": target.brief]
     }
 }

@@ -25,9 +25,11 @@ struct DossierTests {
         let path = path ?? file
         do {
             let ledger = try Ledger(path)
-            for number in 1...3 { try ledger.append("committed", ["n": .integer(Int64(number))], at: "2026-11-25T00:00:0\(number)Z") }
+            for number in 1...3 {
+                try ledger.append(
+                    "committed", ["n": .integer(Int64(number))], at: "2026-11-25T00:00:0\(number)Z", ends: ("\(number)", .committed))
+            }
             try ledger.countAttempt(of: "a")
-            try ledger.end("a", as: .committed)
         }
         try sqlite("DROP TABLE dossiers; PRAGMA user_version = 1; PRAGMA wal_checkpoint(TRUNCATE)", on: path)
     }
@@ -93,7 +95,7 @@ struct DossierTests {
         do {
             let ledger = try Ledger(file)
             #expect(try ledger.verify().lines == 3)
-            #expect(try ledger.record(of: "a").ending == .committed && ledger.record(of: "a").attempts == 1)
+            #expect(try ledger.record(of: "1").ending == .committed && ledger.record(of: "a").attempts == 1)
             #expect(try ledger.dossier(of: "a") == nil)
             try ledger.keepDossier(of: "a", ["x": 1])
             try ledger.append("started", [:], at: "t")

@@ -187,9 +187,9 @@ struct LedgerTests {
             #expect(try ledger.record(of: "a").ending == nil)
             try ledger.countAttempt(of: "a")
             #expect(try ledger.record(of: "a").ending == nil)
-            try ledger.end("a", as: .committed)
-            try ledger.end("a", as: ending)
-            try ledger.end("b", as: ending)
+            try ledger.append("x", [:], at: "t", ends: ("a", .committed))
+            try ledger.append("x", [:], at: "t", ends: ("a", ending))
+            try ledger.append("x", [:], at: "t", ends: ("b", ending))
         }
         let ledger = try Ledger(reading: file)
         let last: Ledger.Ending = ending == .rolledBack ? .rolledBack : .committed
@@ -227,7 +227,7 @@ struct LedgerTests {
                 var failed = 0
                 for number in 0..<3 { do { try ledger.append("x", ["n": .integer(Int64(number))], at: "t") } catch LedgerError.disk { failed += 1 } }
                 do { try ledger.countAttempt(of: "a") } catch LedgerError.disk { failed += 1 }
-                do { try ledger.end("a", as: .committed) } catch LedgerError.disk { failed += 1 }
+                do { try ledger.append("x", [:], at: "t", ends: ("a", .committed)) } catch LedgerError.disk { failed += 1 }
                 return (failed, try ledger.lines().count)
             }
             #expect(try life(file + ".counting", counting).failed == 0)
@@ -237,6 +237,9 @@ struct LedgerTests {
                 let (failed, kept) = try life(path, FaultPlan(failingAt: step, fault))
                 #expect(failed >= 1, "step \(step)")
                 #expect(try Ledger(path).verify().lines == kept, "step \(step)")
+                // Killed between the two, a patch was committed and no line said so.
+                let isTold = try Ledger(path).has("x", [:])
+                #expect(try (Ledger(path).record(of: "a").ending == .committed) == isTold, "step \(step)")
                 try Ledger(path).append("after", [:], at: "t")
                 #expect(try Ledger(path).verify().lines == kept + 1, "step \(step)")
             }
