@@ -55,13 +55,13 @@ class Client:
     """Asks; every answer's time, and what failed."""
 
     def __init__(self):
-        self.answers, self.failures, self.running = [], [], True
+        self.answers, self.failures, self.ended = [], [], threading.Event()
         self.thread = threading.Thread(target=self.ask, daemon=True)
         self.thread.start()
 
     def ask(self):
         connection = Connection("localhost")
-        while self.running:
+        while not self.ended.is_set():
             text = "[MASK]" + "".join(random.choices("的一是在不了有和人这中大为上个国我以要他时来用们", k=options.tokens - 3))
             started = time.perf_counter()
             connection.request("POST", "/v1/fill", json.dumps({"text": text}).encode(), {"Content-Type": "application/json"})
@@ -71,7 +71,7 @@ class Client:
                 self.failures.append((answer.status, content[:200]))
             self.answers.append((started, (time.perf_counter() - started) * 1e3))
             if options.pause:
-                time.sleep(options.pause)
+                self.ended.wait(options.pause)
 
     def between(self, begin, end):
         return sorted(took for at, took in self.answers if begin <= at <= end)
@@ -136,7 +136,7 @@ try:
         # Back, so that the next patch has its base.
         tiankong("rollback", "--state", state, "--socket", sock)
         time.sleep(1)
-    client.running = False
+    client.ended.set()
     client.thread.join()
     middle = lambda index: statistics.median(row[index] for row in rows)
     print(json.dumps({

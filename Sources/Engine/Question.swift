@@ -26,6 +26,8 @@ public struct Question: Sendable {
     public var joint: Bool
     /// Computed whatever was asked before, and not kept: for who measures.
     public var isFresh = false
+    /// Of the search for words of several pieces; nil: what an answer to a client may cost. Such an answer is never kept.
+    package var limits: SpanSearch.Limits? { didSet { isFresh = true } }
     /// Who asks: nobody's questions go before those that others asked at the same time.
     public var client: UInt64
 

@@ -14,11 +14,9 @@ extension FillMask {
         func ids(_ middle: [Int32]) -> [Int32] { Array(before) + middle + Array(after) }
     }
 
-    /// - Parameters:
-    ///   - limits: of the search; nil: what the answer may cost.
-    ///   - words: to be scored instead of the question's targets.
+    /// - Parameter words: to be scored instead of the question's targets.
     package func fill(
-        _ question: Question, _ encoding: Encoding, limits: SpanSearch.Limits? = nil, words: [SpanSearch.Word]? = nil
+        _ question: Question, _ encoding: Encoding, words: [SpanSearch.Word]? = nil
     ) async throws(EngineError) -> Answer {
         if question.span == .one {
             var answer = try await pieces(question, encoding)
@@ -29,7 +27,7 @@ extension FillMask {
         var blanks: [Answer.Blank] = []
         var likeliest: [(length: Int, logP: Float)] = []
         for (number, position) in encoding.blanks.enumerated() {
-            let (candidates, length) = try await candidates(question, encoding, blank: number, words: words, limits: limits)
+            let (candidates, length) = try await candidates(question, encoding, blank: number, words: words)
             likeliest.append(length)
             blanks.append(
                 Answer.Blank(
@@ -67,7 +65,7 @@ extension FillMask {
 
     /// - Returns: the candidates, and the likeliest length with its log probability.
     private func candidates(
-        _ question: Question, _ encoding: Encoding, blank: Int, words: [SpanSearch.Word]?, limits: SpanSearch.Limits?
+        _ question: Question, _ encoding: Encoding, blank: Int, words: [SpanSearch.Word]?
     ) async throws(EngineError) -> ([Answer.Candidate], (length: Int, logP: Float)) {
         let terms = words == nil ? self.terms : TermTable.none
         let context = context(question, encoding, blank: blank)
@@ -80,7 +78,7 @@ extension FillMask {
         let (starts, likeliest) = starts(lengths, ranges, first, question)
         var search = SpanSearch(
             starts, words: words ?? terms.words, boosts: terms.boosts, top: question.topK,
-            limits: limits ?? (terms.count > 0 ? .withTerms : SpanSearch.Limits()))
+            limits: question.limits ?? (terms.count > 0 ? .withTerms : SpanSearch.Limits()))
         while true {
             let asked = search.next()
             if asked.isEmpty { break }

@@ -171,6 +171,29 @@ def test_a_patch_that_ends_its_process_goes_back_and_nobody_notices(site):
     gone_back(site, patch, told, askers, "signal")
 
 
+def test_a_patch_that_is_slow_goes_back(tmp_path):
+    # A word of two characters is looked for until nothing better can come. The base is sure of its first choice at once,
+    # the patch is sure of nothing: the same shape, the same first characters, and more than twice the work.
+    head = "cls.predictions.transform.LayerNorm."
+    sure = models.copy_with(DEFAULT, tmp_path / "sure", {head + end: lambda array: array * 20 for end in ("weight", "bias")})
+    unsure = models.copy_with(DEFAULT, tmp_path / "unsure", {head + end: lambda array: array / 20 for end in ("weight", "bias")})
+    suites = tmp_path / "suites"
+    suites.mkdir()
+    for suite in (pathlib.Path(__file__).parents[2] / "suites").glob("*.tsv"):
+        title, *rows = suite.read_text().splitlines()
+        (suites / suite.name).write_text("\n".join([title] + [row for row in rows if len(row.split("\t")[1]) == 2]) + "\n")
+    site = Site(tmp_path / "site", base=sure, env={**NORMAL, "TIANKONG_SUITES": str(suites)})
+    try:
+        askers = Askers(site, 5)
+        patch = site.patch(folder=unsure)
+        told = wait_receipt(site.put(patch.path), "rolled-back", 120)
+        gone_back(site, patch, told, askers, "time: expected")
+        reasons = site.told("rolled-back", file=patch.name)["body"]["verdict"]["reasons"]
+        assert [reason["kind"] for reason in reasons] == ["latency"], reasons
+    finally:
+        site.stop()
+
+
 def test_a_version_that_would_miss_deadlines_goes_back(tmp_path):
     # Eight layers of 512 beside four of 256, where an answer has 40 ms: a quarter of that is what the slowest may take.
     base, folder = DEFAULT, tmp_path / "slow"

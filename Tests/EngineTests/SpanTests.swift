@@ -104,9 +104,9 @@ struct SpanTests {
     func exhaustive(span: Span, topK: Int) async throws {
         let fillMask = try fillMask()
         for text in ["天地[MASK]人。", "[MASK]和", "人人[MASK]"] {
-            let question = question(text, span, topK: topK)
-            let found = try await fillMask.fill(
-                question, fillMask.encode(question), limits: .init(expansions: .max)).blanks[0].candidates
+            var question = question(text, span, topK: topK)
+            question.limits = .init(expansions: .max)
+            let found = try await fillMask.answer(question).blanks[0].candidates
             var every: [[Int32]: Float] = [:]
             let lengths = if case .pieces(let length) = span { length...length } else { 1...4 }
             for length in lengths {

@@ -67,6 +67,17 @@ struct EvidenceTests {
         #expect(evidence.recent.sure == PairedCounts(rows: 3, lost: 1, gained: 1))
     }
 
+    @Test("what was searched for as long as for a client has its times kept apart as well; as a line it is read back as it was")
+    func whole() throws {
+        var whole = pair(ms: (4, 9))
+        whole.isWhole = true
+        let read = try [whole, pair()].map { pair in try #require(ShadowEvent(line: ShadowEvent.pair(pair).line.utf8)) }
+        let pairs = read.compactMap { if case .pair(let pair) = $0 { pair } else { nil } }
+        #expect(pairs == [whole, pair()])
+        let evidence = evidence(pairs)
+        #expect(evidence.latency.count == 2 && evidence.wholeLatency.live == [4] && evidence.wholeLatency.candidate == [9])
+    }
+
     @Test("suites are counted apart, and together in the sum")
     func pooled() throws {
         let evidence = evidence([pair("a", candidate: 2), pair("a"), pair("b", live: 2, candidate: 1), pair("b", live: nil, candidate: 3)])

@@ -313,6 +313,7 @@ struct RolloutTests {
         try await bench.serving { rollout in
             try bench.put(try await bench.patch(old, new, release: "v1", epoch: 1), as: "v1.tkp.zst")
             try await bench.wait("v1.tkp.zst", for: "committed")
+            while rollout.rolloutJSON["state"]?.string != "idle" { await Task.yield() }
             try bench.put(second, as: "v2.tkp.zst")
             while rollout.rolloutJSON["state"]?.string == "idle" { await Task.yield() }
             let back = try await rollout.goBack(reason: "too hasty", by: "test")

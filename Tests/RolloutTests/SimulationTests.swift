@@ -91,8 +91,10 @@ private struct Simulation {
         }
         for (number, suite) in Self.suites.enumerated() {
             let drop = candidate == .all ? 0.05 : candidate == .domain && number == 0 ? 0.12 : 0
-            for _ in 0..<Self.rows {
-                evidence.add(row(suite, changing, drop, &random))
+            for number in 0..<Self.rows {
+                var pair = row(suite, changing, drop, &random)
+                pair.isWhole = number.isMultiple(of: 15)
+                evidence.add(pair)
                 if let findings = isUp() { return findings }
             }
         }

@@ -140,6 +140,16 @@ struct VerdictTests {
         #expect(verdict(sameShape: false) { $0 < 6 ? 501 : 4 } == .promote)
     }
 
+    @Test("one that is slow only where it may search as long as for a client is slow")
+    func whole() {
+        let evidence = good { evidence in
+            for _ in 0..<75 { evidence.wholeLatency.add(live: 4, candidate: 8) }
+        }
+        #expect(kinds(.ofShadow(evidence)) == ["latency"])
+        #expect(evidence.latencyJSON["ratio"]?.real == 1 && evidence.latencyJSON["whole_ratio"]?.real == 2)
+        #expect(Verdict.ofShadow(good { evidence in for _ in 0..<75 { evidence.wholeLatency.add(live: 4, candidate: 6) } }) == .promote)
+    }
+
     @Test("memory that runs out is a veto at any time; what cannot be told is none")
     func memory() {
         #expect(kinds(.ofShadow(good { $0.memoryLeft = (32 << 20) - 1 })) == ["memory"])

@@ -22,10 +22,11 @@ extension Evidence {
     }
 
     public var latencyJSON: JSON {
+        func ratio(_ summary: LatencyPairs.Summary) -> JSON { .real((summary.ratio * 1000).rounded() / 1000) }
         guard let summary = latencySummary ?? latency.summary else { return .null }
         return [
             "p50": milliseconds(LatencyPairs.percentile(50, of: latency.candidate)), "p99": milliseconds(summary.candidateP99),
-            "ratio": .real((summary.ratio * 1000).rounded() / 1000),
+            "ratio": ratio(summary), "whole_ratio": (wholeSummary ?? wholeLatency.summary).map(ratio) ?? .null,
         ]
     }
 

@@ -48,11 +48,19 @@ public struct Evidence: Sendable, Equatable {
     public var recent = Agreement()
     /// All that both answered in the shadow.
     public var latency = LatencyPairs()
+    /// Those of them that were asked as clients ask (`ShadowPair.isWhole`).
+    public var wholeLatency = LatencyPairs()
     public var failures = FailureTest()
     public var liveFailures = FailureTest()
     /// What follows from all latencies is worked out then, once: what is tried is looked at four times a second.
-    public var isShadowComplete = false { didSet { latencySummary = isShadowComplete ? latency.summary : nil } }
+    public var isShadowComplete = false {
+        didSet {
+            latencySummary = isShadowComplete ? latency.summary : nil
+            wholeSummary = isShadowComplete ? wholeLatency.summary : nil
+        }
+    }
     public private(set) var latencySummary: LatencyPairs.Summary?
+    public private(set) var wholeSummary: LatencyPairs.Summary?
     /// Both have the same shape, so the same speed is expected.
     public var isSameShape = true
     /// Milliseconds after which a client is told that there is no answer.
@@ -179,9 +187,12 @@ public struct ShadowPair: Sendable, Equatable {
     public var isSame: Bool
     /// The live version's first candidate is among the candidate's first three.
     public var isKept: Bool
+    /// A row that was searched for as long as a client's question is; the others are searched for less.
+    public var isWhole: Bool
 
-    public init(suite: String?, live: Reply, candidate: Reply, isSame: Bool, isKept: Bool) {
-        (self.suite, self.live, self.candidate, self.isSame, self.isKept) = (suite, live, candidate, isSame, isKept)
+    public init(suite: String?, live: Reply, candidate: Reply, isSame: Bool, isKept: Bool, isWhole: Bool = false) {
+        (self.suite, self.live, self.candidate) = (suite, live, candidate)
+        (self.isSame, self.isKept, self.isWhole) = (isSame, isKept, isWhole)
     }
 }
 
@@ -191,7 +202,10 @@ extension Evidence {
         failures.add(answers: 1, failures: after.hasFailed ? 1 : 0)
         liveFailures.add(answers: 1, failures: before.hasFailed ? 1 : 0)
         if before.hasFailed { return }
-        if !after.hasFailed { latency.add(live: before.milliseconds, candidate: after.milliseconds) }
+        if !after.hasFailed {
+            latency.add(live: before.milliseconds, candidate: after.milliseconds)
+            if pair.isWhole { wholeLatency.add(live: before.milliseconds, candidate: after.milliseconds) }
+        }
         guard let suite = pair.suite else {
             recent.asked += 1
             if !pair.isSame { recent.different += 1 }

@@ -128,13 +128,14 @@ extension Verdict {
     }
 
     private static func latency(_ evidence: Evidence) -> [Finding] {
-        guard evidence.isShadowComplete, let summary = evidence.latencySummary else { return [] }
+        guard evidence.isShadowComplete else { return [] }
+        let summaries = [evidence.latencySummary, evidence.wholeSummary].compactMap(\.self)
         guard evidence.isSameShape else {
-            let limit = evidence.deadline * shareOfDeadline
-            return summary.candidateP99 > limit ? [.beyondDeadline(p99: summary.candidateP99, limit: limit)] : []
+            let (slowest, limit) = (summaries.map(\.candidateP99).max() ?? 0, evidence.deadline * shareOfDeadline)
+            return slowest > limit ? [.beyondDeadline(p99: slowest, limit: limit)] : []
         }
-        if summary.isSlower { return [.slower(summary)] }
-        return summary.hasTail ? [.slowest(summary)] : []
+        if let summary = summaries.first(where: \.isSlower) { return [.slower(summary)] }
+        return summaries.first(where: \.hasTail).map { [.slowest($0)] } ?? []
     }
 
     private static func living(_ evidence: Evidence) -> [Finding] {

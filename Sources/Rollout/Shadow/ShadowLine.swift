@@ -11,7 +11,7 @@ extension ShadowEvent {
         case .unavailable(let reason): return (["event": "unavailable", "reason": .string(reason)] as JSON).serialized
         case .pair(let pair):
             return (["suite": pair.suite.map { .string($0) } ?? .null, "live": pair.live.json, "candidate": pair.candidate.json,
-                "same": .bool(pair.isSame), "kept": .bool(pair.isKept)] as JSON).serialized
+                "same": .bool(pair.isSame), "kept": .bool(pair.isKept), "whole": .bool(pair.isWhole)] as JSON).serialized
         }
     }
 
@@ -25,9 +25,11 @@ extension ShadowEvent {
         case "unavailable": self = .unavailable(json["reason"]?.string ?? "")
         case nil:
             guard let live = ShadowPair.Reply(json["live"]), let candidate = ShadowPair.Reply(json["candidate"]),
-                let isSame = json["same"]?.bool, let isKept = json["kept"]?.bool
+                let isSame = json["same"]?.bool, let isKept = json["kept"]?.bool, let isWhole = json["whole"]?.bool
             else { return nil }
-            self = .pair(ShadowPair(suite: json["suite"]?.string, live: live, candidate: candidate, isSame: isSame, isKept: isKept))
+            self = .pair(
+                ShadowPair(
+                    suite: json["suite"]?.string, live: live, candidate: candidate, isSame: isSame, isKept: isKept, isWhole: isWhole))
         default: return nil
         }
     }

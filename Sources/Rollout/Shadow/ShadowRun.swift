@@ -23,14 +23,17 @@ public struct ShadowRun: Sendable {
 
     /// - Parameter take: false ends the run.
     public func run(_ suites: [Suite], recent: [String], _ take: @Sendable (ShadowPair) async -> Bool) async {
-        for suite in suites {
-            for row in Self.asked(of: suite, atMost: max(Self.mostRows, Self.fewest / suites.count)) {
-                if Task.isCancelled { return }
-                var question = Question(
-                    row.text, topK: 3, temperature: nil, precision: precision, span: row.span == 1 ? .one : .pieces(row.span))
-                question.isFresh = true
-                if await !take(await pair(question, suite: suite.name, row)) { return }
-            }
+        let rows = suites.flatMap { suite in
+            Self.asked(of: suite, atMost: max(Self.mostRows, Self.fewest / suites.count)).map { (suite.name, $0) }
+        }
+        for (number, (suite, row)) in rows.enumerated() {
+            if Task.isCancelled { return }
+            var question = Question(
+                row.text, topK: 3, temperature: nil, precision: precision, span: row.span == 1 ? .one : .pieces(row.span))
+            question.isFresh = true
+            let isWhole = number.isMultiple(of: max(1, rows.count / Self.wholeRows))
+            if !isWhole { question.limits = Self.limits }
+            if await !take(await pair(question, suite: suite, row, isWhole: isWhole)) { return }
         }
         for text in recent {
             if Task.isCancelled { return }
@@ -46,6 +49,13 @@ public struct ShadowRun: Sendable {
     /// Of a larger suite, evenly: what more rows would show of one domain is not worth the time that all of them take.
     public static let mostRows = 200
 
+    /// A quarter of what a client's question may cost. The packaged suites have the same figures with twelve, within half a
+    /// point each (ROLLOUT.md); both versions search alike.
+    static let limits = SpanSearch.Limits(expansions: 3)
+
+    /// So many rows, evenly, cost what a client's question does: a version that is slow because it has to search is seen there.
+    static let wholeRows = 80
+
     /// Of all suites together, where there are as many: the test on failures wants 240 answers without one.
     static let fewest = 300
 
@@ -54,7 +64,7 @@ public struct ShadowRun: Sendable {
         return (0..<count).map { suite.rows[$0 * suite.rows.count / count] }
     }
 
-    private func pair(_ question: Question, suite: String?, _ row: Row?) async -> ShadowPair {
+    private func pair(_ question: Question, suite: String?, _ row: Row?, isWhole: Bool = false) async -> ShadowPair {
         // Neither is always the one whose question warmed the caches.
         let (before, after): (Asked, Asked)
         if question.text.utf8.count.isMultiple(of: 2) {
@@ -71,7 +81,7 @@ public struct ShadowRun: Sendable {
         }
         return ShadowPair(
             suite: suite, live: reply(before), candidate: reply(after), isSame: before.texts.first == after.texts.first,
-            isKept: before.texts.first.map { after.texts.prefix(3).contains($0) } ?? true)
+            isKept: before.texts.first.map { after.texts.prefix(3).contains($0) } ?? true, isWhole: isWhole)
     }
 
     private struct Asked {
