@@ -12,6 +12,10 @@ public enum Places {
 
     /// Further reference answers, where somebody has them (`TIANKONG_GOLDEN`).
     public static let golden: String? = ProcessInfo.processInfo.environment["TIANKONG_GOLDEN"]
+
+    /// What `mini.jsonl` of it was computed with: the first default model.
+    public static let goldenModel: String? = golden.map { $0 + "/../models/mini" }
+        .flatMap { FileManager.default.fileExists(atPath: $0 + "/config.json") ? $0 : nil }
 }
 
 /// The objects of a `.jsonl` file.
