@@ -38,7 +38,8 @@ struct Book {
     /// - Parameter ends: the patch whose end the line tells; a process that ends between two writes would leave a patch
     ///   that ended and a history that does not say so.
     mutating func append(_ kind: String, _ body: [JSON.Member], ends: (identity: String, ending: Ledger.Ending)? = nil) {
-        if owed.count < Self.mostOwed {
+        // A patch whose end is forgotten would be taken again.
+        if owed.count < Self.mostOwed || ends != nil {
             owed.append(Owed(kind: kind, body: .object(body), at: WallClock.timestamp(), ends: ends))
         }
         do throws(RolloutError) {

@@ -91,9 +91,9 @@ private struct Simulation {
         }
         for (number, suite) in Self.suites.enumerated() {
             let drop = candidate == .all ? 0.05 : candidate == .domain && number == 0 ? 0.12 : 0
-            for number in 0..<Self.rows {
+            for place in 0..<Self.rows {
                 var pair = row(suite, changing, drop, &random)
-                pair.isWhole = number.isMultiple(of: 15)
+                pair.isWhole = place.isMultiple(of: 15)
                 evidence.add(pair)
                 if let findings = isUp() { return findings }
             }
